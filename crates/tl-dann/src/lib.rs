@@ -1,0 +1,1 @@
+//! Domain adaptation: adversarial training, moment matching, domain-specific normalisation.

@@ -1,0 +1,1 @@
+//! Knowledge distillation: teacher to student, feature and relation losses, compression.

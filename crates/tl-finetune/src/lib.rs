@@ -1,0 +1,1 @@
+//! Feature extraction, probes, fine-tuning and low-rank adapters.

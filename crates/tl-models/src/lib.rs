@@ -1,0 +1,1 @@
+//! Back-bones for transfer learning with the state-dict names of their PyTorch home.

@@ -1,0 +1,1 @@
+//! Multi-task learning: shared trunks, expert gates, loss and gradient balancing.

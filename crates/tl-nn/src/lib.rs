@@ -1,0 +1,1 @@
+//! Neural network modules, losses, optimisers, schedules, checkpoints and one training loop, with PyTorch names and layouts.

@@ -1,0 +1,1 @@
+//! Self-supervised learning: contrastive, non-contrastive and masked pre-training.

@@ -1,0 +1,1 @@
+//! Zero-shot learning: attribute and embedding compatibility, generalised zero-shot.
