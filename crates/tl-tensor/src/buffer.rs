@@ -1,0 +1,171 @@
+//! Reference-counted storage from a recycling pool.
+//!
+//! Fresh memory pages are the hidden cost of large activations: the kernel has
+//! to zero and map them at the first touch. Buffers are therefore kept when
+//! they are dropped and handed out again by size class. Small ones go to a
+//! list of the thread, large ones to a shared list, so that a buffer freed by
+//! another thread comes back too.
+#![allow(unsafe_code)]
+
+use crate::Elem;
+use std::{mem, slice};
+
+/// Elements that are stored without an allocation of their own.
+const INLINE: usize = 16;
+/// Buffers of at least this many lines are shared between threads.
+const SHARED_FROM: usize = 1 << 12;
+/// Bytes that one pool keeps for later.
+const POOL_LIMIT: usize = 1 << 29;
+/// Elements of a line.
+const LINE: usize = 16;
+const CLASSES: usize = 160;
+
+/// Sixteen elements at a cache line boundary.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Line<E>([E; LINE]);
+
+enum Storage<E: Elem> {
+    Inline([E; INLINE]),
+    Lines(Vec<Line<E>>),
+}
+
+/// A block of `len` initialised elements.
+pub(crate) struct Buffer<E: Elem> {
+    storage: Storage<E>,
+    len: usize,
+}
+
+/// Free blocks by size class.
+pub struct Pools<E> {
+    free: [Vec<Vec<Line<E>>>; CLASSES],
+    bytes: usize,
+}
+
+impl<E> Pools<E> {
+    pub(crate) const fn new() -> Self {
+        Self { free: [const { Vec::new() }; CLASSES], bytes: 0 }
+    }
+
+    fn take(&mut self, class: usize) -> Option<Vec<Line<E>>> {
+        let block = self.free[class].pop()?;
+        self.bytes -= block.len() * size_of::<Line<E>>();
+        Some(block)
+    }
+
+    fn put(&mut self, class: usize, block: Vec<Line<E>>) {
+        let bytes = block.len() * size_of::<Line<E>>();
+        if self.bytes + bytes <= POOL_LIMIT {
+            self.bytes += bytes;
+            self.free[class].push(block);
+        }
+    }
+}
+
+/// The size class of `lines` and the lines that a block of this class has:
+/// up to 8 exactly, above that four classes for every doubling.
+fn class_of(lines: usize) -> (usize, usize) {
+    if lines <= 8 {
+        return (lines, lines);
+    }
+    let shift = lines.ilog2() - 2;
+    let mantissa = (lines - 1) >> shift;
+    (8 + (shift as usize) * 4 + mantissa - 3, (mantissa + 1) << shift)
+}
+
+impl<E: Elem> Buffer<E> {
+    /// Elements of any (but initialised) value; the caller overwrites them.
+    pub(crate) fn scratch(len: usize) -> Self {
+        if len <= INLINE {
+            return Self { storage: Storage::Inline([E::ZERO; INLINE]), len };
+        }
+        let (class, lines) = class_of(len.div_ceil(LINE));
+        let reused = if lines >= SHARED_FROM {
+            E::shared_pools().lock().ok().and_then(|mut p| p.take(class))
+        } else {
+            E::with_pools(|p| p.take(class)).flatten()
+        };
+        let block = reused.unwrap_or_else(|| vec![Line([E::ZERO; LINE]); lines]);
+        Self { storage: Storage::Lines(block), len }
+    }
+
+    pub(crate) fn filled(len: usize, value: E) -> Self {
+        let mut buffer = Self::scratch(len);
+        buffer.as_mut_slice().fill(value);
+        buffer
+    }
+
+    pub(crate) fn copied(data: &[E]) -> Self {
+        let mut buffer = Self::scratch(data.len());
+        buffer.as_mut_slice().copy_from_slice(data);
+        buffer
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[E] {
+        match &self.storage {
+            Storage::Inline(data) => &data[..self.len],
+            // SAFETY: `Line` is `repr(C)` over an array of `E`, its size is a
+            // multiple of its alignment, so the lines are `LINE * lines`
+            // elements without gaps, all initialised, and `len` is at most that.
+            Storage::Lines(lines) => unsafe {
+                slice::from_raw_parts(lines.as_ptr().cast::<E>(), self.len)
+            },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [E] {
+        match &mut self.storage {
+            Storage::Inline(data) => &mut data[..self.len],
+            // SAFETY: as in `as_slice`; the borrow is unique.
+            Storage::Lines(lines) => unsafe {
+                slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<E>(), self.len)
+            },
+        }
+    }
+}
+
+impl<E: Elem> Drop for Buffer<E> {
+    fn drop(&mut self) {
+        if let Storage::Lines(lines) = &mut self.storage {
+            let block = mem::take(lines);
+            let (class, _) = class_of(block.len());
+            if block.len() >= SHARED_FROM {
+                if let Ok(mut pool) = E::shared_pools().lock() {
+                    pool.put(class, block);
+                }
+            } else {
+                E::with_pools(|p| p.put(class, block));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_is_asked_and_keep_their_class() {
+        let mut last = 0;
+        for lines in 1..100_000 {
+            let (class, size) = class_of(lines);
+            assert!(size >= lines && size <= lines + lines / 3, "{lines} lines got {size}");
+            assert_eq!(class_of(size), (class, size));
+            assert!(class >= last);
+            last = class;
+        }
+        assert!(class_of(1 << 38).0 < CLASSES);
+    }
+
+    #[test]
+    fn dropped_blocks_are_used_again() {
+        let first = Buffer::<f64>::filled(1000, 7.0);
+        let at = first.as_slice().as_ptr();
+        drop(first);
+        let again = Buffer::<f64>::scratch(1000);
+        assert_eq!(again.as_slice().as_ptr(), at);
+        assert_eq!(at as usize % 64, 0);
+    }
+}

@@ -1,0 +1,50 @@
+//! Copies into row-major order.
+
+use super::walk;
+use crate::{Elem, Value};
+
+/// A row-major copy of any view.
+pub(crate) fn packed<E: Elem>(x: &Value<E>) -> Value<E> {
+    let shape = *x.shape();
+    let mut strides = [0; crate::MAX_RANK];
+    strides[..shape.rank()].copy_from_slice(x.strides());
+    Value::build(shape, |out| {
+        let data = x.raw();
+        let (rank, sizes, steps) = walk::collapse(&shape, [strides]);
+        if rank == 2 && steps[0][0] == 1 && steps[0][1] != 1 && !out.is_empty() {
+            transpose(data, out, sizes[0], sizes[1], steps[0][1]);
+            return;
+        }
+        let mut at = 0;
+        walk::runs(&shape, [strides], |[from], [step], length| {
+            let out = &mut out[at..at + length];
+            at += length;
+            match step {
+                1 => out.copy_from_slice(&data[from..from + length]),
+                0 => out.fill(data[from]),
+                _ => {
+                    for (o, x) in out.iter_mut().zip(data[from..].iter().step_by(step)) {
+                        *o = *x;
+                    }
+                }
+            }
+        });
+    })
+}
+
+/// `out[r][c] = data[r + c * step]` in blocks that stay in cache.
+fn transpose<E: Elem>(data: &[E], out: &mut [E], rows: usize, columns: usize, step: usize) {
+    const BLOCK: usize = 16;
+    super::parallel::chunks(out, BLOCK * columns, rows * columns, |band, out| {
+        let first = band * BLOCK;
+        let height = out.len() / columns;
+        for left in (0..columns).step_by(BLOCK) {
+            for c in left..(left + BLOCK).min(columns) {
+                let source = &data[first + c * step..][..height];
+                for (r, x) in source.iter().enumerate() {
+                    out[r * columns + c] = *x;
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,171 @@
+//! Matrix products, through the `gemm` crate.
+#![allow(unsafe_code)]
+
+use super::parallel;
+use crate::Elem;
+
+/// A matrix somewhere in a slice: element (r, c) is at `r * rows + c * columns`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, E> {
+    pub(crate) data: &'a [E],
+    pub(crate) row_step: usize,
+    pub(crate) column_step: usize,
+}
+
+impl<'a, E> Matrix<'a, E> {
+    /// A row-major matrix of this width.
+    pub(crate) fn new(data: &'a [E], width: usize) -> Self {
+        Self { data, row_step: width, column_step: 1 }
+    }
+
+    /// The transposed matrix.
+    pub(crate) fn t(self) -> Self {
+        Self { data: self.data, row_step: self.column_step, column_step: self.row_step }
+    }
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        rows == 0
+            || columns == 0
+            || (rows - 1) * self.row_step + (columns - 1) * self.column_step < self.data.len()
+    }
+}
+
+/// Multiply-adds from which on a product is spread over threads.
+const PARALLEL_FROM: usize = 1 << 19;
+/// Multiply-adds up to which a plain loop beats the packing of a large product.
+const SMALL: usize = 1 << 9;
+
+/// `out = a b`, or `out += a b` if `add`; `a` is m×k, `b` k×n, `out` row-major m×n.
+///
+/// `spread` allows more than one thread.
+///
+/// # Panics
+/// A slice is too short for its matrix; callers compute the shapes.
+pub(crate) fn gemm<E: Elem>(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix<'_, E>,
+    b: Matrix<'_, E>,
+    out: &mut [E],
+    add: bool,
+    spread: bool,
+) {
+    assert!(a.holds(m, k) && b.holds(k, n) && out.len() >= m * n, "gemm: operand too short");
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 {
+        if !add {
+            out[..m * n].fill(E::ZERO);
+        }
+        return;
+    }
+    if m * k * n <= SMALL {
+        small((m, k, n), a, b, out, add);
+        return;
+    }
+    let threads = parallel::threads();
+    let parallelism = if spread && threads > 1 && m * k * n >= PARALLEL_FROM {
+        parallelism(threads)
+    } else {
+        gemm::Parallelism::None
+    };
+    // SAFETY: the assertion above shows that every element addressed by the
+    // strides lies inside its slice; `out` is borrowed uniquely and so does
+    // not overlap `a` and `b`; `E` is `f32` or `f64`, which `gemm` knows.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.data.as_ptr(),
+            a.column_step as isize,
+            a.row_step as isize,
+            b.data.as_ptr(),
+            b.column_step as isize,
+            b.row_step as isize,
+            E::ONE,
+            E::ONE,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(feature = "rayon")]
+fn parallelism(threads: usize) -> gemm::Parallelism {
+    gemm::Parallelism::Rayon(threads)
+}
+
+#[cfg(not(feature = "rayon"))]
+fn parallelism(_: usize) -> gemm::Parallelism {
+    gemm::Parallelism::None
+}
+
+fn small<E: Elem>(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix<'_, E>,
+    b: Matrix<'_, E>,
+    out: &mut [E],
+    add: bool,
+) {
+    for r in 0..m {
+        let row = &mut out[r * n..(r + 1) * n];
+        if !add {
+            row.fill(E::ZERO);
+        }
+        for i in 0..k {
+            let x = a.data[r * a.row_step + i * a.column_step];
+            let b = &b;
+            let from = i * b.row_step;
+            if b.column_step == 1 {
+                for (o, &y) in row.iter_mut().zip(&b.data[from..from + n]) {
+                    *o += x * y;
+                }
+            } else {
+                for (c, o) in row.iter_mut().enumerate() {
+                    *o += x * b.data[from + c * b.column_step];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_definition_for_all_layouts() {
+        for (m, k, n) in [(1, 1, 1), (3, 4, 5), (17, 9, 33), (40, 70, 20), (130, 60, 90)] {
+            let a: Vec<f64> = (0..m * k).map(|i| (i as f64 * 0.37).sin()).collect();
+            let b: Vec<f64> = (0..k * n).map(|i| (i as f64 * 0.73).cos()).collect();
+            let at: Vec<f64> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
+            let bt: Vec<f64> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
+            for (a, b) in [
+                (Matrix::new(&a, k), Matrix::new(&b, n)),
+                (Matrix::new(&at, m).t(), Matrix::new(&b, n)),
+                (Matrix::new(&a, k), Matrix::new(&bt, k).t()),
+            ] {
+                let mut out = vec![1.0; m * n];
+                gemm((m, k, n), a, b, &mut out, true, true);
+                for r in 0..m {
+                    for c in 0..n {
+                        let want: f64 = (0..k)
+                            .map(|i| {
+                                a.data[r * a.row_step + i * a.column_step]
+                                    * b.data[i * b.row_step + c * b.column_step]
+                            })
+                            .sum();
+                        approx::assert_abs_diff_eq!(out[r * n + c], 1.0 + want, epsilon = 1e-12);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Element by element.
+
+use super::{
+    parallel::{CHUNK, chunks, simd},
+    walk,
+};
+use crate::{Elem, MAX_RANK, Result, Shape, Value};
+
+/// Below this many elements the choice of an instruction set costs more than
+/// it gives.
+const TINY: usize = 64;
+
+/// `f(x)` for every element.
+pub(crate) fn unary<E: Elem>(x: &Value<E>, f: impl Fn(E) -> E + Sync + Send + Copy) -> Value<E> {
+    let x = x.contiguous();
+    let data = &x.raw()[..x.numel()];
+    Value::build(*x.shape(), |out| {
+        if data.len() <= TINY {
+            for (o, &x) in out.iter_mut().zip(data) {
+                *o = f(x);
+            }
+            return;
+        }
+        chunks(out, CHUNK, data.len(), |i, out| {
+            let data = &data[i * CHUNK..][..out.len()];
+            simd(
+                #[inline(always)]
+                || {
+                    for (o, &x) in out.iter_mut().zip(data) {
+                        *o = f(x);
+                    }
+                },
+            );
+        });
+    })
+}
+
+/// `f(a, b)` for every pair of elements, broadcasting.
+pub(crate) fn binary<E: Elem>(
+    op: &'static str,
+    a: &Value<E>,
+    b: &Value<E>,
+    f: impl Fn(E, E) -> E + Sync + Send + Copy,
+) -> Result<Value<E>> {
+    let shape = Shape::broadcast(op, a.shape(), b.shape())?;
+    if a.shape() == b.shape()
+        && let (Some(a), Some(b)) = (a.as_slice(), b.as_slice())
+    {
+        return Ok(Value::build(shape, |out| zip(out, a, b, f)));
+    }
+    if a.shape() == &shape && b.numel() == 1 {
+        let b = b.raw()[0];
+        return Ok(unary(a, move |a| f(a, b)));
+    }
+    if b.shape() == &shape && a.numel() == 1 {
+        let a = a.raw()[0];
+        return Ok(unary(b, move |b| f(a, b)));
+    }
+    Ok(Value::build(shape, |out| {
+        let strides = [a.broadcast_strides(&shape), b.broadcast_strides(&shape)];
+        let (a, b) = (a.raw(), b.raw());
+        let mut at = 0;
+        walk::runs(&shape, strides, |[i, j], steps, length| {
+            let out = &mut out[at..at + length];
+            at += length;
+            match steps {
+                [1, 1] => zip(out, &a[i..i + length], &b[j..j + length], f),
+                [1, 0] => with_one(out, &a[i..i + length], b[j], f),
+                [0, 1] => with_one(out, &b[j..j + length], a[i], move |b, a| f(a, b)),
+                [s, t] => {
+                    for (k, o) in out.iter_mut().enumerate() {
+                        *o = f(a[i + k * s], b[j + k * t]);
+                    }
+                }
+            }
+        });
+    }))
+}
+
+#[inline]
+fn zip<E: Elem>(out: &mut [E], a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync + Send + Copy) {
+    if out.len() <= TINY {
+        for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *o = f(a, b);
+        }
+        return;
+    }
+    chunks(out, CHUNK, a.len(), |i, out| {
+        let (a, b) = (&a[i * CHUNK..][..out.len()], &b[i * CHUNK..][..out.len()]);
+        simd(
+            #[inline(always)]
+            || {
+                for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *o = f(a, b);
+                }
+            },
+        );
+    });
+}
+
+#[inline]
+fn with_one<E: Elem>(out: &mut [E], a: &[E], b: E, f: impl Fn(E, E) -> E + Copy) {
+    simd(
+        #[inline(always)]
+        || {
+            for (o, &a) in out.iter_mut().zip(a) {
+                *o = f(a, b);
+            }
+        },
+    );
+}
+
+/// `into += more`.
+pub(crate) fn add_into<E: Elem>(into: &mut [E], more: &[E]) {
+    if into.len() <= TINY {
+        for (i, &m) in into.iter_mut().zip(more) {
+            *i += m;
+        }
+        return;
+    }
+    chunks(into, CHUNK, more.len(), |i, into| {
+        let more = &more[i * CHUNK..][..into.len()];
+        simd(
+            #[inline(always)]
+            || {
+                for (i, &m) in into.iter_mut().zip(more) {
+                    *i += m;
+                }
+            },
+        );
+    });
+}
+
+/// `f(a, b, c)` for every triple of elements, broadcasting.
+pub(crate) fn ternary<E: Elem>(
+    op: &'static str,
+    a: &Value<E>,
+    b: &Value<E>,
+    c: &Value<E>,
+    f: impl Fn(E, E, E) -> E,
+) -> Result<Value<E>> {
+    let shape = Shape::broadcast(op, a.shape(), b.shape())?;
+    let shape = Shape::broadcast(op, &shape, c.shape())?;
+    Ok(Value::build(shape, |out| {
+        let strides: [[usize; MAX_RANK]; 3] =
+            [a.broadcast_strides(&shape), b.broadcast_strides(&shape), c.broadcast_strides(&shape)];
+        let (a, b, c) = (a.raw(), b.raw(), c.raw());
+        let mut at = 0;
+        walk::runs(&shape, strides, |[i, j, l], [s, t, u], length| {
+            for (k, o) in out[at..at + length].iter_mut().enumerate() {
+                *o = f(a[i + k * s], b[j + k * t], c[l + k * u]);
+            }
+            at += length;
+        });
+    }))
+}

@@ -1,0 +1,8 @@
+//! Loops over numbers. Nothing here knows of derivatives.
+
+pub(crate) mod copy;
+pub(crate) mod gemm;
+pub(crate) mod map;
+pub(crate) mod parallel;
+pub(crate) mod reduce;
+pub(crate) mod walk;

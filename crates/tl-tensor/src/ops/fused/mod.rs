@@ -1,0 +1,1 @@
+//! Operations with one kernel for several steps: normalisation, softmax, losses, attention.

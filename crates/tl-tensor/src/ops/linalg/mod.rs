@@ -1,0 +1,1 @@
+//! Linear algebra: einsum, triangular and Cholesky solves, inverse, determinant.

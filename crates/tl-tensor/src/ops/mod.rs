@@ -1,0 +1,26 @@
+//! The operations: each with its kernel, its derivative rule and its tests in
+//! one place.
+
+mod arith;
+mod binary;
+mod cast;
+mod compare;
+mod conv;
+mod create;
+mod extremum;
+mod fused;
+mod index;
+mod linalg;
+mod linear;
+mod matmul;
+mod ndarray;
+mod operators;
+mod reduce;
+mod scan;
+mod select;
+mod shape;
+mod unary;
+mod variance;
+
+pub use linear::Activation;
+pub(crate) use reduce::Reduced;
