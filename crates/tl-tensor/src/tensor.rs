@@ -128,6 +128,12 @@ impl<E: Elem> Tensor<E> {
         self.node.is_some()
     }
 
+    /// Whether this is a variable, made with
+    /// [`requires_grad`](Self::requires_grad), and not a result.
+    pub fn is_leaf(&self) -> bool {
+        self.node.as_ref().is_some_and(|n| n.parents.is_empty())
+    }
+
     /// The same numbers without history: a constant (stop-gradient).
     pub fn detach(&self) -> Self {
         Self::constant(self.value.clone())

@@ -1,0 +1,10 @@
+//! Modules: plain values whose fields are parameters, buffers and modules.
+
+mod macros;
+mod param;
+mod paths;
+mod traits;
+
+pub use param::{Buffer, Param};
+pub use paths::ModuleExt;
+pub use traits::{Forward, Module, Visit, VisitMut};
