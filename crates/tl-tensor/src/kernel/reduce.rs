@@ -43,7 +43,7 @@ fn pairwise<E: Elem>(mut lanes: [E; LANES]) -> E {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }

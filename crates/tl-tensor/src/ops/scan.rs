@@ -29,7 +29,7 @@ impl<E: Elem> Tensor<E> {
             out.copy_from_slice(&x.raw()[..x.numel()]);
             for block in out.chunks_exact_mut((size * inner).max(1)) {
                 for i in inner..block.len() {
-                    block[i] = block[i] + block[i - inner];
+                    block[i] += block[i - inner];
                 }
             }
         });
