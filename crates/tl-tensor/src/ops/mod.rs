@@ -22,5 +22,6 @@ mod shape;
 mod unary;
 mod variance;
 
+pub use fused::{Attention, BatchNorm, CrossEntropy, Reduction};
 pub use linear::Activation;
 pub(crate) use reduce::Reduced;
