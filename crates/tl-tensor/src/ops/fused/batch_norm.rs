@@ -30,7 +30,7 @@ impl Layout {
         Self { n: shape[0], c: shape[1], inner: shape[2..].iter().product() }
     }
 
-    /// Calls `f(channel, first element, length)` for each run of a channel.
+    /// Elements of one channel.
     fn count(&self) -> usize {
         self.n * self.inner
     }
