@@ -11,6 +11,8 @@ mod glob;
 pub mod init;
 mod layer;
 mod module;
+mod optim;
+mod schedule;
 
 pub use ctx::{Ctx, Mode, NormStats, Update};
 pub use error::{Error, Result, Within};
@@ -22,6 +24,11 @@ pub use layer::{
     Recurrent, Residual, Sequential, TransformerEncoder, TransformerEncoderLayer,
 };
 pub use module::{Buffer, Forward, Module, ModuleExt, Param, Visit, VisitMut};
+pub use optim::{
+    Adam, AdamW, Climbed, Ema, Group, Lamb, Lars, Lbfgs, Lookahead, Minimized, Optimizer,
+    OptimizerState, ParamState, RmsProp, Rule, Sam, Sgd, StepInfo, StepReport, Swa,
+};
+pub use schedule::{Anneal, Plateau, Schedule};
 pub use tl_tensor::{
     Activation, Conv, CrossEntropy, GradOptions, Gradients, Indices, Pool, Reduction, Shape,
     Tensor, grad,
