@@ -10,6 +10,7 @@ mod error;
 mod glob;
 pub mod init;
 mod layer;
+pub mod loss;
 mod module;
 mod optim;
 mod schedule;
