@@ -7,6 +7,7 @@
 
 mod ctx;
 mod error;
+mod fs;
 mod glob;
 pub mod init;
 mod layer;
@@ -14,6 +15,7 @@ pub mod loss;
 mod module;
 mod optim;
 mod schedule;
+mod weights;
 
 pub use ctx::{Ctx, Mode, NormStats, Update};
 pub use error::{Error, Result, Within};
@@ -34,3 +36,4 @@ pub use tl_tensor::{
     Activation, Conv, CrossEntropy, GradOptions, Gradients, Indices, Pool, Reduction, Shape,
     Tensor, grad,
 };
+pub use weights::{Dtype, Load, LoadReport, Mismatch, StateDict, Weight};

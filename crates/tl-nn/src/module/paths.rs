@@ -4,7 +4,7 @@ use super::{
     param::{Buffer, Param},
     traits::{Module, Visit, VisitMut},
 };
-use crate::{Error, Glob, Result};
+use crate::{Error, Glob, Load, LoadReport, Result, StateDict};
 use std::sync::Arc;
 use tl_tensor::Tensor;
 
@@ -200,6 +200,22 @@ pub trait ModuleExt: Module {
         }
         let mut next = tensors.iter();
         self.map_params(|_, own| Ok(next.next().unwrap_or(own).clone()))
+    }
+
+    /// The numbers of all parameters and buffers by path.
+    fn state_dict(&self) -> StateDict {
+        StateDict::of(self)
+    }
+
+    /// Loads parameters and buffers by path. What is frozen stays frozen, but
+    /// gets the numbers.
+    ///
+    /// # Errors
+    /// With [`Load::strict`] a missing, unexpected or mismatched name; a
+    /// pattern that matches nothing; no name that fits. The model stays as it
+    /// was then.
+    fn load(&mut self, dict: &StateDict, how: &Load) -> Result<LoadReport> {
+        crate::weights::load(self, dict, how)
     }
 
     /// Applies the statistics that a pass recorded in its
