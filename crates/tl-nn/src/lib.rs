@@ -12,6 +12,7 @@ mod glob;
 pub mod init;
 mod layer;
 pub mod loss;
+pub mod metric;
 mod module;
 mod optim;
 mod schedule;
