@@ -68,6 +68,7 @@ pub struct Ctx {
     wanted: Vec<Glob>,
     taps: Vec<(String, Tensor)>,
     updates: Vec<Update>,
+    progress: f64,
     watch: bool,
     culprit: Option<String>,
 }
@@ -92,6 +93,7 @@ impl Ctx {
             wanted: Vec::new(),
             taps: Vec::new(),
             updates: Vec::new(),
+            progress: 0.0,
             watch: false,
             culprit: None,
         }
@@ -118,6 +120,19 @@ impl Ctx {
     #[must_use]
     pub fn with_norm_stats(mut self, norm: NormStats) -> Self {
         self.norm = norm;
+        self
+    }
+
+    /// How far the training run is, 0 at its start to 1 at its end; 0 outside
+    /// of a run. For weights that grow, such as that of a gradient reversal.
+    pub fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// Sets how far the training run is.
+    #[must_use]
+    pub fn with_progress(mut self, progress: f64) -> Self {
+        self.progress = progress;
         self
     }
 

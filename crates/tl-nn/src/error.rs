@@ -96,13 +96,28 @@ pub enum Error {
         /// The loss.
         value: f32,
         /// Optimiser steps taken before.
-        step: usize,
+        step: u64,
         /// The epoch, from 0.
         epoch: usize,
         /// The batch in the epoch, from 0.
         batch: usize,
-        /// Where it showed first, such as "layer `fc1`" or "the loss itself".
+        /// Where it showed first, such as "the output of `fc1`" or "the loss itself".
         origin: String,
+    },
+    /// The loss is finite, but a gradient is not.
+    #[error(
+        "the gradient of `{path}` is not finite at step {step} (epoch {epoch}, batch {batch}), \
+         though the loss is; look for a division by zero, a square root or a logarithm of 0"
+    )]
+    NonFiniteGradient {
+        /// Path of the parameter.
+        path: String,
+        /// Optimiser steps taken before.
+        step: u64,
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The batch in the epoch, from 0.
+        batch: usize,
     },
     /// Anything that code of a user (an objective, a data source) reports.
     #[error(transparent)]

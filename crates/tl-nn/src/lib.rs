@@ -16,6 +16,7 @@ pub mod metric;
 mod module;
 mod optim;
 mod schedule;
+mod train;
 mod weights;
 
 pub use ctx::{Ctx, Mode, NormStats, Update};
@@ -36,5 +37,9 @@ pub use schedule::{Anneal, Plateau, Schedule};
 pub use tl_tensor::{
     Activation, Conv, CrossEntropy, GradOptions, Gradients, Indices, Pool, Reduction, Shape,
     Tensor, grad,
+};
+pub use train::{
+    EarlyStopping, Event, History, Losses, LrCurve, LrFinder, Metrics, Objective, Record,
+    TrainReport, Trainer,
 };
 pub use weights::{Dtype, Load, LoadReport, Mismatch, StateDict, Weight};
