@@ -27,10 +27,12 @@ pub enum NormStats {
     Running,
 }
 
+type Change = Box<dyn FnOnce(&Tensor) -> Result<Tensor> + Send + Sync>;
+
 /// A new value for a buffer, made by a pass and applied after it.
 pub struct Update {
     pub(crate) key: Arc<()>,
-    pub(crate) change: Box<dyn FnOnce(&Tensor) -> Result<Tensor> + Send + Sync>,
+    pub(crate) change: Change,
 }
 
 impl fmt::Debug for Update {

@@ -8,10 +8,28 @@
 mod ctx;
 mod error;
 mod glob;
+pub mod init;
+mod layer;
 mod module;
+mod optim;
+mod schedule;
 
 pub use ctx::{Ctx, Mode, NormStats, Update};
 pub use error::{Error, Result, Within};
 pub use glob::Glob;
+pub use layer::{
+    Act, AdaptiveAvgPool2d, AttentionMask, AvgPool2d, BatchNorm, BatchNorm1d, BatchNorm2d, Conv1d,
+    Conv2d, ConvTranspose2d, DropPath, Dropout, Dropout2d, Embedding, Flatten, GlobalAvgPool,
+    GroupNorm, Gru, InstanceNorm2d, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiHeadAttention,
+    Recurrent, Residual, Sequential, TransformerEncoder, TransformerEncoderLayer,
+};
 pub use module::{Buffer, Forward, Module, ModuleExt, Param, Visit, VisitMut};
-pub use tl_tensor::{Activation, GradOptions, Gradients, Indices, Shape, Tensor, grad};
+pub use optim::{
+    Adam, AdamW, Climbed, Ema, Group, Lamb, Lars, Lbfgs, Lookahead, Minimized, Optimizer,
+    OptimizerState, ParamState, RmsProp, Rule, Sam, Sgd, StepInfo, StepReport, Swa,
+};
+pub use schedule::{Anneal, Plateau, Schedule};
+pub use tl_tensor::{
+    Activation, Conv, CrossEntropy, GradOptions, Gradients, Indices, Pool, Reduction, Shape,
+    Tensor, grad,
+};

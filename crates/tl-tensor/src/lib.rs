@@ -45,14 +45,14 @@ mod tensor;
 mod value;
 
 pub use autograd::{
-    AnyTensor, GradCheck, GradOptions, Gradients, Op, Vjp, grad, gradcheck, gradgradcheck, hvp,
-    jacobian, jvp, vjp,
+    AnyTensor, GradCheck, GradOptions, Gradients, Op, Vjp, checkpoint, grad, gradcheck,
+    gradgradcheck, hvp, jacobian, jvp, vjp,
 };
 pub use elem::Elem;
 pub use error::{Error, Result};
 pub use indices::Indices;
 pub use ndarray;
-pub use ops::Activation;
+pub use ops::{Activation, Attention, BatchNorm, Conv, CrossEntropy, PadMode, Pool, Reduction};
 pub use shape::{Axes, MAX_RANK, Shape};
 pub use tensor::Tensor;
 pub use value::Value;

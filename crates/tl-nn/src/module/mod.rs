@@ -7,4 +7,5 @@ mod traits;
 
 pub use param::{Buffer, Param};
 pub use paths::ModuleExt;
+pub(crate) use paths::no_match;
 pub use traits::{Forward, Module, Visit, VisitMut};

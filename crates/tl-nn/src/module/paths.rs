@@ -231,7 +231,7 @@ pub trait ModuleExt: Module {
 
 impl<M: Module> ModuleExt for M {}
 
-fn set_frozen<M: Module + ?Sized>(module: &mut M, pattern: &str, frozen: bool) -> Result<usize> {
+fn set_frozen<M: Module>(module: &mut M, pattern: &str, frozen: bool) -> Result<usize> {
     let glob = Glob::new(pattern)?;
     let mut known = Vec::new();
     let mut count = 0;

@@ -118,3 +118,41 @@ pub fn gradgradcheck(
     };
     gradcheck(first_order, &all, check)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Elem, Op, Value, Vjp};
+
+    /// `x²` with a wrong rule of first (`g x`) or of second order.
+    struct Wrong<E: Elem> {
+        x: Value<E>,
+        order: usize,
+    }
+
+    impl<E: Elem> Op<E> for Wrong<E> {
+        fn name(&self) -> &'static str {
+            "wrong"
+        }
+
+        fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
+            let x = cx.input(0, &self.x);
+            let x = if self.order == 1 { x } else { x.detach().mul_scalar(E::from_f64(2.0)) };
+            cx.give(0, || g.mul(&x))
+        }
+    }
+
+    #[test]
+    fn wrong_rules_are_found() {
+        let x = [Tensor::linspace(1.0, 2.0, 3)];
+        let wrong = |order: usize| {
+            move |t: &[Tensor<f64>]| {
+                let x = t[0].value().clone();
+                Ok(Tensor::from_op(t[0].square().into_value(), &[&t[0]], || Wrong { x, order }))
+            }
+        };
+        assert!(gradcheck(wrong(1), &x, GradCheck::default()).is_err());
+        gradcheck(wrong(2), &x, GradCheck::default()).unwrap();
+        assert!(gradgradcheck(wrong(2), &x, GradCheck::default()).is_err());
+    }
+}

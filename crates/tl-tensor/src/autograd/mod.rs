@@ -6,11 +6,13 @@
 //! the same time.
 
 mod check;
+mod checkpoint;
 mod engine;
 mod functional;
 mod node;
 
 pub use check::{GradCheck, gradcheck, gradgradcheck};
+pub use checkpoint::checkpoint;
 pub use engine::{AnyTensor, GradOptions, Gradients, Vjp, grad, vjp};
 pub use functional::{hvp, jacobian, jvp};
 pub use node::Op;

@@ -1,7 +1,9 @@
 //! Loops over numbers. Nothing here knows of derivatives.
 
+pub(crate) mod conv;
 pub(crate) mod copy;
 pub(crate) mod gemm;
+pub(crate) mod im2col;
 pub(crate) mod map;
 pub(crate) mod parallel;
 pub(crate) mod reduce;

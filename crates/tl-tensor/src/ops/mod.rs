@@ -22,5 +22,7 @@ mod shape;
 mod unary;
 mod variance;
 
+pub use conv::{Conv, PadMode, Pool};
+pub use fused::{Attention, BatchNorm, CrossEntropy, Reduction};
 pub use linear::Activation;
 pub(crate) use reduce::Reduced;

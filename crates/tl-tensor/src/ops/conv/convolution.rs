@@ -1,0 +1,497 @@
+//! Convolution and transposed convolution.
+//!
+//! The convolution, its input gradient and its weight gradient are three
+//! bilinear maps of two tensors each. The derivatives of each are the other
+//! two, so the family is closed: gradients of any order stay inside of it.
+
+use crate::{
+    Elem, Error, Op, Result, Shape, Tensor, Value, Vjp,
+    kernel::conv::{self, Geometry},
+    kernel::im2col::Windows,
+};
+
+/// Options of a convolution: stride, zero padding, dilation and groups.
+///
+/// The output of an axis of size `n` has
+/// `⌊(n + 2 padding - dilation (kernel - 1) - 1) / stride⌋ + 1` entries.
+///
+/// ```
+/// use tl_tensor::{Conv, Tensor};
+/// # fn main() -> tl_tensor::Result<()> {
+/// let image = Tensor::<f32>::ones([1, 3, 8, 8]);
+/// let weight = Tensor::ones([4, 3, 3, 3]);
+/// let y = Conv::new().stride(2).padding(1).conv2d(&image, &weight, None)?;
+/// assert_eq!(y.dims(), [1, 4, 4, 4]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    groups: usize,
+}
+
+impl Default for Conv {
+    fn default() -> Self {
+        Self { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Conv {
+    /// Stride 1, no padding, no dilation, one group.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The stride on both axes. Default 1.
+    #[must_use]
+    pub fn stride(self, stride: usize) -> Self {
+        self.strides([stride; 2])
+    }
+
+    /// The stride on each axis.
+    #[must_use]
+    pub fn strides(mut self, stride: [usize; 2]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Zeros before and after both axes. Default 0.
+    #[must_use]
+    pub fn padding(self, padding: usize) -> Self {
+        self.paddings([padding; 2])
+    }
+
+    /// Zeros before and after each axis.
+    #[must_use]
+    pub fn paddings(mut self, padding: [usize; 2]) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// The distance between kernel elements on both axes. Default 1.
+    #[must_use]
+    pub fn dilation(self, dilation: usize) -> Self {
+        self.dilations([dilation; 2])
+    }
+
+    /// The distance between kernel elements on each axis.
+    #[must_use]
+    pub fn dilations(mut self, dilation: [usize; 2]) -> Self {
+        self.dilation = dilation;
+        self
+    }
+
+    /// Channels in this many groups that do not mix. As many as input
+    /// channels is a depth-wise convolution. Default 1.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    fn check(&self, op: &'static str) -> Result<()> {
+        let numbers =
+            [self.stride[0], self.stride[1], self.dilation[0], self.dilation[1], self.groups];
+        if numbers.contains(&0) {
+            return Err(Error::argument(
+                op,
+                "options",
+                format!("{self:?}"),
+                "stride, dilation and groups of at least 1",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Entries of the output on axis `a`.
+    pub(super) fn output_size(&self, a: usize, size: usize, kernel: usize) -> Option<usize> {
+        let reach = self.dilation[a] * kernel.checked_sub(1)? + 1;
+        Some((size + 2 * self.padding[a]).checked_sub(reach)? / self.stride[a] + 1)
+    }
+
+    /// Windows of an image `[.., channels, height, width]`.
+    pub(super) fn windows(
+        &self,
+        op: &'static str,
+        channels: usize,
+        image: [usize; 2],
+        kernel: [usize; 2],
+    ) -> Result<Windows> {
+        self.check(op)?;
+        let size = |a: usize| {
+            self.output_size(a, image[a], kernel[a]).ok_or_else(|| {
+                Error::argument(
+                    op,
+                    "kernel",
+                    format!("{kernel:?} (dilation {:?})", self.dilation),
+                    format!("one that fits in {image:?} with padding {:?}", self.padding),
+                )
+            })
+        };
+        Ok(Windows {
+            channels,
+            image,
+            kernel,
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+            out: [size(0)?, size(1)?],
+        })
+    }
+
+    fn geometry(&self, op: &'static str, x: &Shape, w: &Shape) -> Result<Geometry> {
+        self.check(op)?;
+        let fits = x.rank() == 4
+            && w.rank() == 4
+            && x[1] == w[1] * self.groups
+            && w[0].is_multiple_of(self.groups);
+        if !fits {
+            return Err(Error::shapes(
+                op,
+                x,
+                w,
+                format!(
+                    "an input [n, in, h, w] and a weight [out, in / groups, kh, kw] with {} groups",
+                    self.groups
+                ),
+            ));
+        }
+        Ok(Geometry {
+            images: x[0],
+            groups: self.groups,
+            out_channels: w[0] / self.groups,
+            windows: self.windows(op, w[1], [x[2], x[3]], [w[2], w[3]])?,
+        })
+    }
+
+    /// The cross-correlation of images `[n, in, h, w]` with a weight
+    /// `[out, in / groups, kh, kw]`, plus a bias `[out]`: PyTorch's `conv2d`.
+    ///
+    /// # Errors
+    /// Shapes that do not fit; a kernel that is larger than the padded image;
+    /// a stride, dilation or number of groups of 0.
+    pub fn conv2d<E: Elem>(
+        &self,
+        x: &Tensor<E>,
+        weight: &Tensor<E>,
+        bias: Option<&Tensor<E>>,
+    ) -> Result<Tensor<E>> {
+        let geometry = self.geometry("conv2d", x.shape(), weight.shape())?;
+        if let Some(bias) = bias
+            && bias.dims() != [weight.dims()[0]]
+        {
+            return Err(Error::shapes(
+                "conv2d",
+                weight.shape(),
+                bias.shape(),
+                "a weight [out, ..] and a bias [out]",
+            ));
+        }
+        Ok(convolve(&geometry, x, weight, bias))
+    }
+
+    /// The transposed convolution of images `[n, in, h, w]` with a weight
+    /// `[in, out / groups, kh, kw]`, plus a bias `[out]`: PyTorch's
+    /// `conv_transpose2d`, the adjoint of [`conv2d`](Self::conv2d). An axis of
+    /// size `n` becomes `(n - 1) stride - 2 padding + dilation (kernel - 1) +
+    /// output_padding + 1`.
+    ///
+    /// # Errors
+    /// As [`conv2d`](Self::conv2d); an output padding that is not below the
+    /// stride or the dilation.
+    pub fn conv_transpose2d<E: Elem>(
+        &self,
+        x: &Tensor<E>,
+        weight: &Tensor<E>,
+        bias: Option<&Tensor<E>>,
+        output_padding: [usize; 2],
+    ) -> Result<Tensor<E>> {
+        let op = "conv_transpose2d";
+        self.check(op)?;
+        let (sx, sw) = (x.shape(), weight.shape());
+        if sx.rank() != 4 || sw.rank() != 4 || sx[1] != sw[0] || sw[0] % self.groups != 0 {
+            return Err(Error::shapes(
+                op,
+                sx,
+                sw,
+                format!(
+                    "an input [n, in, h, w] and a weight [in, out / groups, kh, kw] with {} groups",
+                    self.groups
+                ),
+            ));
+        }
+        let mut image = [0; 2];
+        for a in 0..2 {
+            let reach = self.dilation[a] * sw[2 + a].saturating_sub(1) + 1 + output_padding[a];
+            let size = (sx[2 + a].max(1) - 1) * self.stride[a] + reach;
+            let wrong = output_padding[a] >= self.stride[a].max(self.dilation[a]);
+            match size.checked_sub(2 * self.padding[a]) {
+                Some(size) if !wrong && sx[2 + a] > 0 => image[a] = size,
+                _ => {
+                    return Err(Error::argument(
+                        op,
+                        "output_padding",
+                        format!("{output_padding:?} (padding {:?})", self.padding),
+                        "less than the stride or dilation, and an output of at least 0",
+                    ));
+                }
+            }
+        }
+        let geometry = Geometry {
+            images: sx[0],
+            groups: self.groups,
+            out_channels: sw[0] / self.groups,
+            windows: self.windows(op, sw[1], image, [sw[2], sw[3]])?,
+        };
+        let y = input_gradient(&geometry, x, weight);
+        let Some(bias) = bias else { return Ok(y) };
+        if bias.dims() != [sw[1] * self.groups] {
+            return Err(Error::shapes(op, sw, bias.shape(), "a bias [out]"));
+        }
+        y.add(&bias.reshape([bias.numel(), 1, 1])?)
+    }
+
+    /// [`conv2d`](Self::conv2d) of one axis: `[n, in, l]` with
+    /// `[out, in / groups, k]`. The options of the second axis count.
+    ///
+    /// # Errors
+    /// As [`conv2d`](Self::conv2d).
+    pub fn conv1d<E: Elem>(
+        &self,
+        x: &Tensor<E>,
+        weight: &Tensor<E>,
+        bias: Option<&Tensor<E>>,
+    ) -> Result<Tensor<E>> {
+        if x.rank() != 3 || weight.rank() != 3 {
+            return Err(Error::shapes(
+                "conv1d",
+                x.shape(),
+                weight.shape(),
+                "an input [n, in, l] and a weight [out, in / groups, k]",
+            ));
+        }
+        let mut flat = *self;
+        (flat.stride[0], flat.padding[0], flat.dilation[0]) = (1, 0, 1);
+        flat.conv2d(&x.unsqueeze(2)?, &weight.unsqueeze(2)?, bias)?.squeeze(2)
+    }
+}
+
+struct Convolution<E: Elem> {
+    x: Value<E>,
+    weight: Value<E>,
+    geometry: Geometry,
+}
+
+impl<E: Elem> Op<E> for Convolution<E> {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
+        let (x, weight) = (cx.input(0, &self.x), cx.input(1, &self.weight));
+        cx.give(0, || Ok(input_gradient(&self.geometry, &g, &weight)))?;
+        cx.give(1, || Ok(weight_gradient(&self.geometry, &x, &g)))?;
+        cx.give(2, || g.sum([0, 2, 3], false))
+    }
+}
+
+struct InputGradient<E: Elem> {
+    g: Value<E>,
+    weight: Value<E>,
+    geometry: Geometry,
+}
+
+impl<E: Elem> Op<E> for InputGradient<E> {
+    fn name(&self) -> &'static str {
+        "conv_transpose2d"
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_, E>, gg: Tensor<E>) -> Result<()> {
+        let (g, weight) = (cx.input(0, &self.g), cx.input(1, &self.weight));
+        cx.give(0, || Ok(convolve(&self.geometry, &gg, &weight, None)))?;
+        cx.give(1, || Ok(weight_gradient(&self.geometry, &gg, &g)))
+    }
+}
+
+struct WeightGradient<E: Elem> {
+    x: Value<E>,
+    g: Value<E>,
+    geometry: Geometry,
+}
+
+impl<E: Elem> Op<E> for WeightGradient<E> {
+    fn name(&self) -> &'static str {
+        "conv2d_weight"
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_, E>, gw: Tensor<E>) -> Result<()> {
+        let (x, g) = (cx.input(0, &self.x), cx.input(1, &self.g));
+        cx.give(0, || Ok(input_gradient(&self.geometry, &g, &gw)))?;
+        cx.give(1, || Ok(convolve(&self.geometry, &x, &gw, None)))
+    }
+}
+
+fn convolve<E: Elem>(
+    geometry: &Geometry,
+    x: &Tensor<E>,
+    weight: &Tensor<E>,
+    bias: Option<&Tensor<E>>,
+) -> Tensor<E> {
+    let [height, width] = geometry.windows.out;
+    let shape = [geometry.images, geometry.groups * geometry.out_channels, height, width];
+    let numbers = bias.map(Tensor::to_vec);
+    let value = Value::build(shape.into(), |out| {
+        conv::forward(geometry, &x.value, &weight.value, numbers.as_deref(), out);
+    });
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    Tensor::from_op(value, &inputs, || Convolution {
+        x: x.value.clone(),
+        weight: weight.value.clone(),
+        geometry: *geometry,
+    })
+}
+
+fn input_gradient<E: Elem>(geometry: &Geometry, g: &Tensor<E>, weight: &Tensor<E>) -> Tensor<E> {
+    let [height, width] = geometry.windows.image;
+    let shape = [geometry.images, geometry.groups * geometry.windows.channels, height, width];
+    let value = Value::build(shape.into(), |out| {
+        conv::input_gradient(geometry, &g.value, &weight.value, out);
+    });
+    Tensor::from_op(value, &[g, weight], || InputGradient {
+        g: g.value.clone(),
+        weight: weight.value.clone(),
+        geometry: *geometry,
+    })
+}
+
+fn weight_gradient<E: Elem>(geometry: &Geometry, x: &Tensor<E>, g: &Tensor<E>) -> Tensor<E> {
+    let [height, width] = geometry.windows.kernel;
+    let shape = [geometry.groups * geometry.out_channels, geometry.windows.channels, height, width];
+    let value = Value::build(shape.into(), |out| {
+        conv::weight_gradient(geometry, &x.value, &g.value, out);
+    });
+    Tensor::from_op(value, &[x, g], || WeightGradient {
+        x: x.value.clone(),
+        g: g.value.clone(),
+        geometry: *geometry,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{GradCheck, gradcheck, gradgradcheck};
+
+    fn wave(shape: [usize; 4], speed: f64) -> Tensor<f64> {
+        let count = shape.iter().product();
+        Tensor::linspace(0.0, speed * count as f64, count).sin().reshape(shape).unwrap()
+    }
+
+    /// The definition, element by element.
+    fn naive(conv: Conv, x: &Tensor<f64>, w: &Tensor<f64>) -> Vec<f64> {
+        let (xs, ws) = (x.dims(), w.dims());
+        let (xv, wv) = (x.to_vec(), w.to_vec());
+        let size = |a: usize| conv.output_size(a, xs[2 + a], ws[2 + a]).unwrap();
+        let per_group = ws[0] / conv.groups;
+        let mut out = Vec::new();
+        for n in 0..xs[0] {
+            for o in 0..ws[0] {
+                for oy in 0..size(0) {
+                    for ox in 0..size(1) {
+                        let mut sum = 0.0;
+                        for c in 0..ws[1] {
+                            for ky in 0..ws[2] {
+                                for kx in 0..ws[3] {
+                                    let y = (oy * conv.stride[0] + ky * conv.dilation[0])
+                                        .wrapping_sub(conv.padding[0]);
+                                    let x = (ox * conv.stride[1] + kx * conv.dilation[1])
+                                        .wrapping_sub(conv.padding[1]);
+                                    if y < xs[2] && x < xs[3] {
+                                        let channel = o / per_group * ws[1] + c;
+                                        sum += xv[((n * xs[1] + channel) * xs[2] + y) * xs[3] + x]
+                                            * wv[((o * ws[1] + c) * ws[2] + ky) * ws[3] + kx];
+                                    }
+                                }
+                            }
+                        }
+                        out.push(sum);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn cases() -> Vec<(Conv, [usize; 4], [usize; 4])> {
+        vec![
+            (Conv::new(), [2, 3, 5, 6], [4, 3, 3, 2]),
+            (Conv::new().stride(2).padding(1), [2, 2, 5, 5], [3, 2, 3, 3]),
+            (
+                Conv::new().strides([1, 3]).paddings([2, 0]).dilations([2, 1]),
+                [1, 2, 4, 7],
+                [2, 2, 3, 3],
+            ),
+            (Conv::new().groups(2).padding(1), [2, 4, 3, 4], [6, 2, 3, 3]),
+            (Conv::new().groups(3), [1, 3, 4, 4], [3, 1, 2, 2]),
+            (Conv::new(), [2, 3, 2, 2], [4, 3, 1, 1]),
+            (Conv::new().stride(2), [1, 2, 5, 5], [2, 2, 1, 1]),
+            (Conv::new().padding(3), [1, 1, 2, 2], [1, 1, 3, 3]),
+        ]
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        for (conv, x, w) in cases() {
+            let (x, w) = (wave(x, 0.7), wave(w, 0.3));
+            let y = conv.conv2d(&x, &w, None).unwrap();
+            for (a, b) in y.to_vec().iter().zip(naive(conv, &x, &w)) {
+                approx::assert_abs_diff_eq!(a, &b, epsilon = 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn derivatives_of_both_orders() {
+        for (conv, x, w) in cases() {
+            let bias = Tensor::linspace(-1.0, 1.0, w[0]);
+            let inputs = [wave(x, 0.7), wave(w, 0.3), bias];
+            let f = |t: &[Tensor<f64>]| conv.conv2d(&t[0], &t[1], Some(&t[2]));
+            gradcheck(f, &inputs, GradCheck::default()).unwrap();
+            gradgradcheck(f, &inputs, GradCheck::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_transposed_convolution_is_the_adjoint() {
+        // ⟨conv(x), y⟩ = ⟨x, convᵀ(y)⟩
+        let conv = Conv::new().stride(2).padding(1).groups(2);
+        let (x, w) = (wave([2, 4, 6, 5], 0.7), wave([6, 2, 3, 3], 0.3));
+        let y = conv.conv2d(&x, &w, None).unwrap();
+        let v = wave([2, 6, 3, 3], 0.9);
+        let back = conv.conv_transpose2d(&v, &w, None, [1, 0]).unwrap();
+        assert_eq!(back.dims(), x.dims());
+        let left = y.mul(&v).unwrap().sum_all().item().unwrap();
+        let right = x.mul(&back).unwrap().sum_all().item().unwrap();
+        approx::assert_relative_eq!(left, right, max_relative = 1e-12);
+        let bias = Tensor::linspace(0.0, 1.0, 4);
+        let f = |t: &[Tensor<f64>]| conv.conv_transpose2d(&t[0], &t[1], Some(&t[2]), [1, 0]);
+        gradcheck(f, &[v.clone(), w.clone(), bias.clone()], GradCheck::default()).unwrap();
+        gradgradcheck(f, &[v, w, bias], GradCheck::default()).unwrap();
+    }
+
+    #[test]
+    fn wrong_shapes_and_options_are_errors() {
+        let (x, w) = (wave([1, 2, 4, 4], 0.1), wave([2, 2, 3, 3], 0.1));
+        assert!(Conv::new().stride(0).conv2d(&x, &w, None).is_err());
+        assert!(Conv::new().groups(2).conv2d(&x, &w, None).is_err());
+        assert!(Conv::new().dilation(2).conv2d(&x, &w, None).is_err());
+        assert!(Conv::new().conv2d(&x, &w, Some(&Tensor::ones(3))).is_err());
+        assert!(Conv::new().conv_transpose2d(&x, &w, None, [1, 1]).is_err());
+        let none = Tensor::zeros([0, 2, 4, 4]);
+        assert_eq!(Conv::new().conv2d(&none, &w, None).unwrap().dims(), [0, 2, 2, 2]);
+    }
+}
