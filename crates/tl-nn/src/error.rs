@@ -135,6 +135,15 @@ impl Error {
         Self::Argument { what, name, got: got.to_string(), expected: expected.into() }
     }
 
+    /// An error of other code, such as that of a data set, for use with
+    /// `map_err`. One of this crate stays what it is.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        match error.into().downcast::<Self>() {
+            Ok(own) => *own,
+            Err(other) => Self::Other(other),
+        }
+    }
+
     /// This error, said to have happened inside of module `path`.
     #[must_use]
     pub fn within(self, path: &str) -> Self {

@@ -49,14 +49,6 @@ fn mix(seed: u64, number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What code outside of this crate reports, unwrapped if it is one of ours.
-fn foreign(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    match error.into().downcast::<Error>() {
-        Ok(own) => *own,
-        Err(other) => Error::Other(other),
-    }
-}
-
 impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
     pub(super) fn begin(
         trainer: Trainer<'a>,
@@ -94,14 +86,14 @@ impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
         let of = source.size_hint().1;
         for _ in 0..self.at.batch {
             // Done before the interruption.
-            source.next().transpose().map_err(foreign)?;
+            source.next().transpose().map_err(Error::other)?;
         }
         loop {
             let mut batches = Vec::new();
             while batches.len() < self.trainer.accumulate
                 && let Some(batch) = source.next()
             {
-                batches.push(batch.map_err(foreign)?);
+                batches.push(batch.map_err(Error::other)?);
             }
             if batches.is_empty() {
                 break;
