@@ -33,3 +33,8 @@ pub mod prelude {
     pub use tl_nn::{Ctx, Forward, Module, ModuleExt, Param};
     pub use tl_tensor::{GradOptions, Indices, Shape, Tensor, grad};
 }
+
+/// The snippets of the repository's front page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

@@ -6,7 +6,8 @@
 use pulp::Arch;
 
 /// Elements from which on a cheap loop is worth a second thread.
-pub(crate) const THRESHOLD: usize = 1 << 16;
+#[cfg(feature = "rayon")]
+const THRESHOLD: usize = 1 << 16;
 /// Elements that one task takes.
 pub(crate) const CHUNK: usize = 1 << 14;
 
