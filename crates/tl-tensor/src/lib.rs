@@ -52,7 +52,9 @@ pub use elem::Elem;
 pub use error::{Error, Result};
 pub use indices::Indices;
 pub use ndarray;
-pub use ops::{Activation, Attention, BatchNorm, Conv, CrossEntropy, PadMode, Pool, Reduction};
+pub use ops::{
+    Activation, Attention, BatchNorm, Conv, CrossEntropy, PadMode, Pool, Reduction, Triangle,
+};
 pub use shape::{Axes, MAX_RANK, Shape};
 pub use tensor::Tensor;
 pub use value::Value;

@@ -24,5 +24,6 @@ mod variance;
 
 pub use conv::{Conv, PadMode, Pool};
 pub use fused::{Attention, BatchNorm, CrossEntropy, Reduction};
+pub use linalg::Triangle;
 pub use linear::Activation;
 pub(crate) use reduce::Reduced;
