@@ -4,7 +4,10 @@ use crate::{
     Elem, Error, Result, Shape, Value,
     autograd::{NodeRef, Op, new_leaf, record},
 };
-use std::fmt;
+use std::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 /// An immutable array of up to [`MAX_RANK`](crate::MAX_RANK) dimensions, with
 /// automatic differentiation.
@@ -169,6 +172,10 @@ impl<E: Elem> Tensor<E> {
         change(self.value.make_mut());
     }
 }
+
+/// No one sees a tensor half changed: what others hold is never written.
+impl<E: Elem> UnwindSafe for Tensor<E> {}
+impl<E: Elem> RefUnwindSafe for Tensor<E> {}
 
 impl<E: Elem> fmt::Debug for Tensor<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

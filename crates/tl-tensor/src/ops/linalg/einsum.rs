@@ -1,6 +1,7 @@
 //! Sums of products, written with indices.
 
 use crate::{Elem, Error, Result, Shape, Tensor};
+use std::fmt;
 
 /// The name of an axis: a letter, or a place in the ellipsis counted from its
 /// right end.
@@ -8,6 +9,15 @@ use crate::{Elem, Error, Result, Shape, Tensor};
 enum Label {
     Dots(usize),
     Letter(char),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dots(_) => write!(f, "an axis of `...`"),
+            Self::Letter(letter) => write!(f, "`{letter}`"),
+        }
+    }
 }
 
 const OP: &str = "einsum";
@@ -166,7 +176,7 @@ impl<E: Elem> Tensor<E> {
             None => implicit(inputs, &sizes),
         };
         if let Some(l) = output.iter().find(|l| !sizes.iter().any(|s| s.0 == **l)) {
-            return Err(wrong(formula, format!("a result of known axes; {l:?} is not one")));
+            return Err(wrong(formula, format!("a result of known axes; {l} is not one")));
         }
         if repeated(&output).is_some() {
             return Err(wrong(formula, "each letter once in the result"));
@@ -195,7 +205,7 @@ fn sizes<E: Elem>(formula: &str, operands: &[Named<E>]) -> Result<Vec<(Label, us
                 Some(known) if matches!(label, Label::Dots(_)) && known.1 == 1 => known.1 = size,
                 Some(_) if matches!(label, Label::Dots(_)) && size == 1 => {}
                 Some(known) => {
-                    let expected = format!("one size for {label:?}, not {} and {size}", known.1);
+                    let expected = format!("one size for {label}, not {} and {size}", known.1);
                     return Err(wrong(formula, expected));
                 }
             }
