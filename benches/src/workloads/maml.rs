@@ -1,0 +1,87 @@
+//! Second-order MAML on sinusoids (Finn et al. 2017, section 5.1).
+
+use super::{Run, Workload};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tl_nn::{Adam, GradOptions, Optimizer, Param, Reduction, Result, Tensor, grad, loss, module};
+
+const TASKS: usize = 25;
+const POINTS: usize = 10;
+
+/// 1-40-40-1.
+#[derive(Clone)]
+struct Mlp {
+    weights: Vec<Param>,
+}
+module!(Mlp { weights });
+
+/// The network with other weights for each task: weights `[tasks, out, in]`
+/// and biases `[tasks, 1, out]`, points `[tasks, n, in]`.
+fn forward(weights: &[Tensor], x: &Tensor) -> Result<Tensor> {
+    let mut h = x.clone();
+    for (i, pair) in weights.chunks(2).enumerate() {
+        h = h.matmul(&pair[0].transpose(-2, -1)?)?.add(&pair[1])?;
+        if i < 2 {
+            h = h.relu();
+        }
+    }
+    Ok(h)
+}
+
+fn setup(inner_steps: usize) -> Result<Run> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(0);
+    let mut weights = Vec::new();
+    for (out, into) in [(40, 1), (40, 40), (1, 40)] {
+        let scale = 1.0 / (into as f32).sqrt();
+        weights.push(Param::new(Tensor::randn([out, into], rng).mul_scalar(scale)));
+        weights.push(Param::new(Tensor::zeros([1, out])));
+    }
+    let mut model = Mlp { weights };
+    let points = |rng: &mut ChaCha8Rng| Tensor::uniform([TASKS, POINTS, 1], -5.0, 5.0, rng);
+    let (xs, xq) = (points(rng), points(rng));
+    let amplitude = Tensor::uniform([TASKS, 1, 1], 0.1, 5.0, rng);
+    let phase = Tensor::uniform([TASKS, 1, 1], 0.0, std::f32::consts::PI, rng);
+    let wave = |x: &Tensor| -> Result<Tensor> { Ok(x.sub(&phase)?.sin().mul(&amplitude)?) };
+    let (ys, yq) = (wave(&xs)?, wave(&xq)?);
+    let mut optimizer = Optimizer::new(Adam::new(1e-3));
+    Ok(Box::new(move || {
+        let mut fast: Vec<Tensor> = Vec::new();
+        for p in &model.weights {
+            let (rows, columns) = (p.dims()[0], p.dims()[1]);
+            fast.push(p.tensor().broadcast_to([TASKS, rows, columns])?);
+        }
+        for _ in 0..inner_steps {
+            // The tasks are independent: the gradient of the sum of their
+            // means is, task by task, that of each one's own mean.
+            let all = loss::mse(&forward(&fast, &xs)?, &ys, Reduction::Sum)?;
+            let support = all.mul_scalar(1.0 / POINTS as f32);
+            let inputs: Vec<&Tensor> = fast.iter().collect();
+            let slopes = grad(&support, &inputs, GradOptions::new().create_graph(true))?;
+            fast = fast
+                .iter()
+                .zip(slopes)
+                .map(|(p, g)| Ok(p.sub(&g.mul_scalar(0.01))?))
+                .collect::<Result<_>>()?;
+        }
+        let query = loss::mse(&forward(&fast, &xq)?, &yq, Reduction::Mean)?;
+        let gradients = query.backward()?;
+        optimizer.step(&mut model, &gradients)?;
+        Ok(())
+    }))
+}
+
+/// One inner step.
+pub(super) const MAML_SINUSOID_1: Workload = Workload {
+    name: "maml_sinusoid_1",
+    about: "1-40-40-1, 25 tasks of 10 + 10 points, 1 inner step, second order, one step of Adam",
+    peers: &["torch", "torch_vmap"],
+    setup: || setup(1),
+};
+
+/// Five inner steps.
+pub(super) const MAML_SINUSOID_5: Workload = Workload {
+    name: "maml_sinusoid_5",
+    about: "the same with 5 inner steps",
+    peers: &["torch", "torch_vmap"],
+    setup: || setup(5),
+};

@@ -1,0 +1,41 @@
+//! The workloads: each says what it does, and makes the function to be timed.
+
+mod chain;
+mod contrastive;
+mod image;
+mod maml;
+mod mlp;
+mod transformer;
+
+use tl_nn::Result;
+
+/// The function to be timed.
+pub type Run = Box<dyn FnMut() -> Result<()> + Send>;
+
+/// A workload and the twins that it is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// The twins that PyTorch has.
+    pub peers: &'static [&'static str],
+    /// Makes it.
+    pub setup: fn() -> Result<Run>,
+}
+
+/// All workloads, in the order of the tables.
+pub fn all() -> Vec<Workload> {
+    vec![
+        chain::CHAIN1000,
+        mlp::MLP_STEP,
+        image::LENET_STEP,
+        maml::MAML_SINUSOID_1,
+        maml::MAML_SINUSOID_5,
+        image::PROTONET_CONV4,
+        transformer::FORWARD,
+        transformer::TRAIN,
+        contrastive::NTXENT,
+    ]
+}
