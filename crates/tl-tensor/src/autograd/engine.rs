@@ -114,7 +114,13 @@ impl<'a> Graph<'a> {
                 let position = match parent {
                     Some(parent) if !stop && parent.order >= floor => {
                         let fresh = graph.nodes.len() as u32;
-                        let position = *graph.at.entry(key(parent)).or_insert(fresh);
+                        // Held by this node alone, it cannot be met again, nor
+                        // be asked for: whoever asks holds it too.
+                        let position = if Arc::strong_count(parent) == 1 {
+                            fresh
+                        } else {
+                            *graph.at.entry(key(parent)).or_insert(fresh)
+                        };
                         if position == fresh {
                             graph.nodes.push(parent);
                         }

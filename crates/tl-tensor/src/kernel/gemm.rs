@@ -107,21 +107,78 @@ fn parallelism(_: usize) -> gemm::Parallelism {
     gemm::Parallelism::None
 }
 
+/// Products too small to be worth packing.
 fn small<E: Elem>(
-    (m, k, n): (usize, usize, usize),
+    size: (usize, usize, usize),
     a: Matrix<'_, E>,
     b: Matrix<'_, E>,
     out: &mut [E],
     add: bool,
 ) {
+    let out = &mut out[..size.0 * size.2];
+    if !add {
+        out.fill(E::ZERO);
+    }
+    parallel::simd(
+        #[inline(always)]
+        || match size {
+            (m, k, 1) if a.row_step == 1 => sum_of_columns(m, k, a, b, out),
+            (_, k, 1) if a.column_step == 1 && b.row_step == 1 => dots(k, a, b, out),
+            _ => rows(size, a, b, out),
+        },
+    );
+}
+
+/// A matrix that lies in columns by a vector.
+#[inline(always)]
+fn sum_of_columns<E: Elem>(m: usize, k: usize, a: Matrix<'_, E>, b: Matrix<'_, E>, out: &mut [E]) {
+    for i in 0..k {
+        let x = b.data[i * b.row_step];
+        let column = &a.data[i * a.column_step..][..m];
+        for (o, &y) in out.iter_mut().zip(column) {
+            *o += x * y;
+        }
+    }
+}
+
+/// A matrix that lies in rows by a vector without gaps.
+#[inline(always)]
+fn dots<E: Elem>(k: usize, a: Matrix<'_, E>, b: Matrix<'_, E>, out: &mut [E]) {
+    const LANES: usize = 8;
+    let b = &b.data[..k];
+    for (r, o) in out.iter_mut().enumerate() {
+        let row = &a.data[r * a.row_step..][..k];
+        let mut lanes = [E::ZERO; LANES];
+        let (head, tail) = row.as_chunks::<LANES>();
+        let (head_b, tail_b) = b.as_chunks::<LANES>();
+        for (x, y) in head.iter().zip(head_b) {
+            for l in 0..LANES {
+                lanes[l] += x[l] * y[l];
+            }
+        }
+        let mut sum = E::ZERO;
+        for lane in lanes {
+            sum += lane;
+        }
+        for (&x, &y) in tail.iter().zip(tail_b) {
+            sum += x * y;
+        }
+        *o += sum;
+    }
+}
+
+/// Row by row of the result.
+#[inline(always)]
+fn rows<E: Elem>(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix<'_, E>,
+    b: Matrix<'_, E>,
+    out: &mut [E],
+) {
     for r in 0..m {
         let row = &mut out[r * n..(r + 1) * n];
-        if !add {
-            row.fill(E::ZERO);
-        }
         for i in 0..k {
             let x = a.data[r * a.row_step + i * a.column_step];
-            let b = &b;
             let from = i * b.row_step;
             if b.column_step == 1 {
                 for (o, &y) in row.iter_mut().zip(&b.data[from..from + n]) {
@@ -142,7 +199,16 @@ mod tests {
 
     #[test]
     fn agrees_with_the_definition_for_all_layouts() {
-        for (m, k, n) in [(1, 1, 1), (3, 4, 5), (17, 9, 33), (40, 70, 20), (130, 60, 90)] {
+        for (m, k, n) in [
+            (1, 1, 1),
+            (3, 4, 5),
+            (10, 40, 1),
+            (40, 10, 1),
+            (9, 1, 30),
+            (17, 9, 33),
+            (40, 70, 20),
+            (130, 60, 90),
+        ] {
             let a: Vec<f64> = (0..m * k).map(|i| (i as f64 * 0.37).sin()).collect();
             let b: Vec<f64> = (0..k * n).map(|i| (i as f64 * 0.73).cos()).collect();
             let at: Vec<f64> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();

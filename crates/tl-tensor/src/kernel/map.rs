@@ -131,16 +131,59 @@ pub(crate) fn add_into<E: Elem>(into: &mut [E], more: &[E]) {
     });
 }
 
+/// The element for position `i`, of an operand without gaps or of one number.
+#[derive(Clone, Copy)]
+struct Even<'a, E> {
+    data: &'a [E],
+    single: bool,
+}
+
+impl<'a, E: Elem> Even<'a, E> {
+    fn new(x: &'a Value<E>, shape: &Shape) -> Option<Self> {
+        if x.numel() == 1 {
+            return Some(Self { data: &x.raw()[..1], single: true });
+        }
+        let data = x.as_slice().filter(|_| x.shape() == shape)?;
+        Some(Self { data, single: false })
+    }
+
+    /// `count` elements from `start` on.
+    #[inline(always)]
+    fn part(self, start: usize, count: usize) -> impl Fn(usize) -> E + 'a {
+        let data = if self.single { self.data } else { &self.data[start..start + count] };
+        let single = self.single;
+        move |i| if single { data[0] } else { data[i] }
+    }
+}
+
 /// `f(a, b, c)` for every triple of elements, broadcasting.
 pub(crate) fn ternary<E: Elem>(
     op: &'static str,
     a: &Value<E>,
     b: &Value<E>,
     c: &Value<E>,
-    f: impl Fn(E, E, E) -> E,
+    f: impl Fn(E, E, E) -> E + Sync + Send + Copy,
 ) -> Result<Value<E>> {
     let shape = Shape::broadcast(op, a.shape(), b.shape())?;
     let shape = Shape::broadcast(op, &shape, c.shape())?;
+    let even = |x| Even::new(x, &shape);
+    if let (Some(a), Some(b), Some(c)) = (even(a), even(b), even(c)) {
+        return Ok(Value::build(shape, |out| {
+            let work = out.len();
+            chunks(out, CHUNK, work, |i, out| {
+                let (start, count) = (i * CHUNK, out.len());
+                let (a, b, c) = (a.part(start, count), b.part(start, count), c.part(start, count));
+                simd(
+                    #[inline(always)]
+                    || {
+                        for (k, o) in out.iter_mut().enumerate() {
+                            *o = f(a(k), b(k), c(k));
+                        }
+                    },
+                );
+            });
+        }));
+    }
     Ok(Value::build(shape, |out| {
         let strides: [[usize; MAX_RANK]; 3] =
             [a.broadcast_strides(&shape), b.broadcast_strides(&shape), c.broadcast_strides(&shape)];

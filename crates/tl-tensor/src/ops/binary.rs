@@ -2,22 +2,36 @@
 
 use crate::{Elem, Op, Result, Shape, Tensor, Value, Vjp, kernel::map};
 
-/// `x + y`, `x - y`: only the shapes matter for the rule.
+/// `x + y`, `x - y`: only the shapes matter for the rule, and only if they
+/// differ.
 struct AddSub {
-    name: &'static str,
-    shapes: [Shape; 2],
+    minus: bool,
+    shapes: Option<Box<[Shape; 2]>>,
+}
+
+impl AddSub {
+    fn new(minus: bool, a: &Shape, b: &Shape) -> Self {
+        Self { minus, shapes: (a != b).then(|| Box::new([*a, *b])) }
+    }
+
+    fn back<E: Elem>(&self, i: usize, g: &Tensor<E>) -> Result<Tensor<E>> {
+        match &self.shapes {
+            Some(shapes) => g.sum_to(&shapes[i]),
+            None => Ok(g.clone()),
+        }
+    }
 }
 
 impl<E: Elem> Op<E> for AddSub {
     fn name(&self) -> &'static str {
-        self.name
+        if self.minus { "sub" } else { "add" }
     }
 
     fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
-        cx.give(0, || g.sum_to(&self.shapes[0]))?;
+        cx.give(0, || self.back(0, &g))?;
         cx.give(1, || {
-            let g = g.sum_to(&self.shapes[1])?;
-            Ok(if self.name == "sub" { g.neg() } else { g })
+            let g = self.back(1, &g)?;
+            Ok(if self.minus { g.neg() } else { g })
         })
     }
 }
@@ -129,8 +143,7 @@ impl<E: Elem> Tensor<E> {
     /// The shapes do not broadcast.
     pub fn add(&self, other: &Self) -> Result<Self> {
         let value = map::binary("add", &self.value, &other.value, |x, y| x + y)?;
-        let shapes = [*self.shape(), *other.shape()];
-        Ok(Self::from_op(value, &[self, other], || AddSub { name: "add", shapes }))
+        Ok(Self::from_op(value, &[self, other], || AddSub::new(false, self.shape(), other.shape())))
     }
 
     /// `x - y` element by element. Broadcasts as NumPy does.
@@ -139,8 +152,7 @@ impl<E: Elem> Tensor<E> {
     /// The shapes do not broadcast.
     pub fn sub(&self, other: &Self) -> Result<Self> {
         let value = map::binary("sub", &self.value, &other.value, |x, y| x - y)?;
-        let shapes = [*self.shape(), *other.shape()];
-        Ok(Self::from_op(value, &[self, other], || AddSub { name: "sub", shapes }))
+        Ok(Self::from_op(value, &[self, other], || AddSub::new(true, self.shape(), other.shape())))
     }
 
     /// `x + weight (end - x)`: linear interpolation. Broadcasts.
