@@ -14,6 +14,21 @@
 /// assert_eq!(scale.params()[0].0, "weight");
 /// ```
 ///
+/// A field that is forgotten does not compile:
+/// ```compile_fail
+/// # use tl_nn::{Param, module};
+/// #[derive(Clone)]
+/// struct Net { weight: Param, bias: Param }
+/// module!(Net { weight });
+/// ```
+/// nor does one that is no module, unless it is skipped:
+/// ```compile_fail
+/// # use tl_nn::{Param, module};
+/// #[derive(Clone)]
+/// struct Net { weight: Param, steps: usize }
+/// module!(Net { weight, steps });
+/// ```
+///
 /// Every field is named: parts by their name (or by another one with `as`,
 /// where a checkpoint's home calls them so), what is not part of the state
 /// after `skip`. The macro takes the struct apart without `..`, so a field
