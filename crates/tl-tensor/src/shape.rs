@@ -11,10 +11,19 @@ pub const MAX_RANK: usize = 6;
 /// Dereferences to `[usize]`. An array of sizes converts (`[2, 3]`; too long
 /// a one does not compile), and so do a single `usize` for one dimension and
 /// `()` for none (a scalar); a slice goes through [`Shape::new`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq, Hash)]
 pub struct Shape {
+    /// Those beyond the rank are 1.
     dims: [usize; MAX_RANK],
     rank: u8,
+}
+
+impl PartialEq for Shape {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let differ = self.dims.iter().zip(&other.dims).fold(0, |d, (a, b)| d | (a ^ b));
+        differ == 0 && self.rank == other.rank
+    }
 }
 
 impl Shape {

@@ -143,6 +143,9 @@ impl<'a> Graph<'a> {
     /// Positions such that every node comes before its parents.
     fn descending(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.nodes.len() as u32).collect();
+        if self.nodes.windows(2).all(|pair| pair[0].order >= pair[1].order) {
+            return order;
+        }
         order.sort_by_key(|&p| std::cmp::Reverse(self.nodes[p as usize].order));
         order
     }

@@ -135,9 +135,10 @@ pub(crate) fn record<'a, E: Elem, O: Op<E>>(
     op: impl FnOnce() -> O,
 ) -> Option<NodeRef> {
     let order = inputs.clone().flatten().map(|n| n.order).max()?;
-    Some(Arc::new(Node {
-        order: order + 1,
-        parents: inputs.map(Option::<&NodeRef>::cloned).collect(),
-        op: Typed(op(), PhantomData::<fn() -> E>),
-    }))
+    let mut parents = Parents::new();
+    for parent in inputs {
+        parents.push(parent.cloned());
+    }
+    let op = Typed(op(), PhantomData::<fn() -> E>);
+    Some(Arc::new(Node { order: order + 1, parents, op }))
 }

@@ -42,12 +42,12 @@ pub(crate) fn binary<E: Elem>(
     b: &Value<E>,
     f: impl Fn(E, E) -> E + Sync + Send + Copy,
 ) -> Result<Value<E>> {
-    let shape = Shape::broadcast(op, a.shape(), b.shape())?;
     if a.shape() == b.shape()
-        && let (Some(a), Some(b)) = (a.as_slice(), b.as_slice())
+        && let (Some(x), Some(y)) = (a.as_slice(), b.as_slice())
     {
-        return Ok(Value::build(shape, |out| zip(out, a, b, f)));
+        return Ok(Value::build(*a.shape(), |out| zip(out, x, y, f)));
     }
+    let shape = Shape::broadcast(op, a.shape(), b.shape())?;
     if a.shape() == &shape && b.numel() == 1 {
         let b = b.raw()[0];
         return Ok(unary(a, move |a| f(a, b)));
