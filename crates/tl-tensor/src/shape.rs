@@ -1,7 +1,11 @@
 //! Shapes, axes and broadcasting.
 
 use crate::{Error, Result};
-use std::{fmt, ops::Deref};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 
 /// The most dimensions that a tensor may have.
 pub const MAX_RANK: usize = 6;
@@ -11,7 +15,7 @@ pub const MAX_RANK: usize = 6;
 /// Dereferences to `[usize]`. An array of sizes converts (`[2, 3]`; too long
 /// a one does not compile), and so do a single `usize` for one dimension and
 /// `()` for none (a scalar); a slice goes through [`Shape::new`].
-#[derive(Clone, Copy, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct Shape {
     /// Those beyond the rank are 1.
     dims: [usize; MAX_RANK],
@@ -23,6 +27,12 @@ impl PartialEq for Shape {
     fn eq(&self, other: &Self) -> bool {
         let differ = self.dims.iter().zip(&other.dims).fold(0, |d, (a, b)| d | (a ^ b));
         differ == 0 && self.rank == other.rank
+    }
+}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.dims().hash(state);
     }
 }
 

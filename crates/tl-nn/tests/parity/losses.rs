@@ -39,8 +39,9 @@ fn losses_are_those_of_pytorch() {
         let total = y.mul(&read("seed")).unwrap();
         let all: Vec<&Tensor> = leaves.iter().collect();
         for (name, gradient) in inputs.iter().zip(grad(&total, &all, GradOptions::new()).unwrap()) {
-            let name = format!("grad.{name}");
-            if file.get(&format!("{case}/{name}")).is_some() {
+            // Targets of these have no gradient in PyTorch's fixtures.
+            if !(*name == "t" && ["bce", "kl", "kl_log"].contains(&case)) {
+                let name = format!("grad.{name}");
                 close(&format!("{case}/{name}"), &gradient, &read(&name), 1e-5);
             }
         }

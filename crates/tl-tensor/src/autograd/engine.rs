@@ -233,6 +233,10 @@ impl<'a, E: Elem> Vjp<'a, E> {
         }
         let more = gradient()?;
         let slot = &mut self.slots.slots[self.parents[i] as usize];
+        if slot.is_none() {
+            *slot = Some(F::wrap(more));
+            return Ok(());
+        }
         *slot = Some(match slot.take() {
             None => F::wrap(more),
             Some(sum) => match F::unwrap(sum) {

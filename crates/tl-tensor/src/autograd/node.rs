@@ -119,7 +119,11 @@ impl<O: ?Sized> Drop for Node<O> {
             if let Some(mut parent) = parent
                 && let Some(node) = Arc::get_mut(&mut parent)
             {
-                loose.append(&mut node.parents);
+                for above in &mut node.parents {
+                    if above.is_some() {
+                        loose.push(above.take());
+                    }
+                }
             }
         }
     }

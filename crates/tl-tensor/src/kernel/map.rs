@@ -60,20 +60,44 @@ pub(crate) fn binary<E: Elem>(
         let strides = [a.broadcast_strides(&shape), b.broadcast_strides(&shape)];
         let (a, b) = (a.raw(), b.raw());
         let mut at = 0;
-        walk::runs(&shape, strides, |[i, j], steps, length| {
-            let out = &mut out[at..at + length];
-            at += length;
-            match steps {
-                [1, 1] => zip(out, &a[i..i + length], &b[j..j + length], f),
-                [1, 0] => with_one(out, &a[i..i + length], b[j], f),
-                [0, 1] => with_one(out, &b[j..j + length], a[i], move |b, a| f(a, b)),
-                [s, t] => {
-                    for (k, o) in out.iter_mut().enumerate() {
-                        *o = f(a[i + k * s], b[j + k * t]);
-                    }
-                }
-            }
-        });
+        // One choice of the instruction set for all runs, which may be short.
+        simd(
+            #[inline(always)]
+            || {
+                walk::runs(
+                    &shape,
+                    strides,
+                    #[inline(always)]
+                    |[i, j]: [usize; 2], steps: [usize; 2], length: usize| {
+                        let out = &mut out[at..at + length];
+                        at += length;
+                        match steps {
+                            [1, 1] => {
+                                let pairs = a[i..i + length].iter().zip(&b[j..j + length]);
+                                out.iter_mut().zip(pairs).for_each(|(o, (&a, &b))| *o = f(a, b));
+                            }
+                            [1, 0] => {
+                                let b = b[j];
+                                out.iter_mut()
+                                    .zip(&a[i..i + length])
+                                    .for_each(|(o, &a)| *o = f(a, b));
+                            }
+                            [0, 1] => {
+                                let a = a[i];
+                                out.iter_mut()
+                                    .zip(&b[j..j + length])
+                                    .for_each(|(o, &b)| *o = f(a, b));
+                            }
+                            [s, t] => {
+                                for (k, o) in out.iter_mut().enumerate() {
+                                    *o = f(a[i + k * s], b[j + k * t]);
+                                }
+                            }
+                        }
+                    },
+                );
+            },
+        );
     }))
 }
 
@@ -96,18 +120,6 @@ fn zip<E: Elem>(out: &mut [E], a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync + 
             },
         );
     });
-}
-
-#[inline]
-fn with_one<E: Elem>(out: &mut [E], a: &[E], b: E, f: impl Fn(E, E) -> E + Copy) {
-    simd(
-        #[inline(always)]
-        || {
-            for (o, &a) in out.iter_mut().zip(a) {
-                *o = f(a, b);
-            }
-        },
-    );
 }
 
 /// `into += more`.

@@ -7,7 +7,7 @@ use pulp::Arch;
 
 /// Elements from which on a cheap loop is worth a second thread.
 #[cfg(feature = "rayon")]
-const THRESHOLD: usize = 1 << 16;
+const THRESHOLD: usize = 1 << 18;
 /// Elements that one task takes.
 pub(crate) const CHUNK: usize = 1 << 14;
 

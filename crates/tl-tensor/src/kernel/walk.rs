@@ -33,6 +33,7 @@ pub(crate) fn collapse<const N: usize>(
 /// Calls `f(offsets, steps, length)` for runs along the innermost axis, in
 /// row-major order: element `i` of a run is at `offsets[k] + i * steps[k]` of
 /// operand `k`.
+#[inline(always)]
 pub(crate) fn runs<const N: usize>(
     shape: &Shape,
     strides: [[usize; MAX_RANK]; N],
