@@ -228,34 +228,76 @@ fn put_places<E: Elem>(g: &Tensor<E>, places: &Arc<[u32]>, image: [usize; 2]) ->
     Tensor::from_op(value, &[g], || PutPlaces { places: places.clone(), image, out })
 }
 
+/// Whether windows are pairs side by side: the usual pool that halves an image.
+fn halving(windows: &[Window]) -> bool {
+    windows.iter().enumerate().all(|(i, w)| w.start == 2 * i && w.count == 2 && w.step == 1)
+}
+
+/// The place of the largest of each four pixels, without branches.
+#[inline(always)]
+fn largest_of_four<E: Elem>(plane: &[E], width: usize, columns: usize, places: &mut [u32]) {
+    let below = width as u32;
+    for (row, places) in places.chunks_exact_mut(columns).enumerate() {
+        let start = 2 * row * width;
+        let top = plane[start..start + width].as_chunks::<2>().0;
+        let bottom = plane[start + width..start + 2 * width].as_chunks::<2>().0;
+        for ((column, place), (t, b)) in places.iter_mut().enumerate().zip(top.iter().zip(bottom)) {
+            let first = (start + 2 * column) as u32;
+            let (mut best, mut at) = (t[0], first);
+            for (x, here) in [(t[1], first + 1), (b[0], first + below), (b[1], first + below + 1)] {
+                let larger = (x > best) | (x.is_nan() & !best.is_nan());
+                (best, at) = if larger { (x, here) } else { (best, at) };
+            }
+            *place = at;
+        }
+    }
+}
+
+/// The place of the largest pixel of each window.
+fn largest<E: Elem>(plan: &Plan, plane: &[E], places: &mut [u32]) {
+    let width = plan.image[1];
+    plan.each(|at, row, column| {
+        let mut best = row.start * width + column.start;
+        for i in 0..row.count {
+            let line = (row.start + i * row.step) * width + column.start;
+            for j in 0..column.count {
+                let place = line + j * column.step;
+                let (x, old) = (plane[place], plane[best]);
+                if x > old || (x.is_nan() && !old.is_nan()) {
+                    best = place;
+                }
+            }
+        }
+        places[at] = best as u32;
+    });
+}
+
 fn max_pool<E: Elem>(x: &Tensor<E>, plan: &Plan) -> Tensor<E> {
     let data = x.value.contiguous();
     let data = &data.raw()[..x.numel()];
-    let (input, output, width) = (plan.input(), plan.output(), plan.image[1]);
+    let (input, output) = (plan.input(), plan.output());
     let planes = x.dims()[0] * x.dims()[1];
     let mut places = vec![0u32; planes * output];
-    let value = Value::build(plan.shape(x.shape()), |out| {
-        // Places are found side by side; the values follow from them.
-        parallel::chunks(&mut places, output, data.len() * 2, |p, places| {
-            let plane = &data[p * input..(p + 1) * input];
-            plan.each(|at, row, column| {
-                let mut best = row.start * width + column.start;
-                for i in 0..row.count {
-                    let line = (row.start + i * row.step) * width + column.start;
-                    for j in 0..column.count {
-                        let place = line + j * column.step;
-                        let (x, old) = (plane[place], plane[best]);
-                        if x > old || (x.is_nan() && !old.is_nan()) {
-                            best = place;
-                        }
-                    }
-                }
-                places[at] = best as u32;
-            });
-        });
-        for (i, (o, &place)) in out.iter_mut().zip(&places).enumerate() {
-            *o = data[i / output * input + place as usize];
+    let halves = halving(&plan.rows) && halving(&plan.columns);
+    parallel::chunks(&mut places, output, data.len() * 2, |p, places| {
+        let plane = &data[p * input..(p + 1) * input];
+        if halves {
+            let (width, columns) = (plan.image[1], plan.columns.len());
+            parallel::simd(
+                #[inline(always)]
+                || largest_of_four(plane, width, columns, places),
+            );
+        } else {
+            largest(plan, plane, places);
         }
+    });
+    let value = Value::build(plan.shape(x.shape()), |out| {
+        parallel::chunks(out, output, data.len(), |p, out| {
+            let (plane, from) = (&data[p * input..(p + 1) * input], p * output);
+            for (o, &place) in out.iter_mut().zip(&places[from..]) {
+                *o = plane[place as usize];
+            }
+        });
     });
     let places: Arc<[u32]> = places.into();
     Tensor::from_op(value, &[x], || TakePlaces { places, image: plan.image })
