@@ -1,6 +1,6 @@
 //! Adam and AdamW.
 
-use super::rule::{Rule, StepInfo};
+use super::rule::{Rule, StepInfo, vectorised};
 use serde::{Deserialize, Serialize};
 
 /// Adam (Kingma and Ba 2015, algorithm 1): `m ← β₁ m + (1 - β₁) g`,
@@ -158,7 +158,10 @@ macro_rules! rule {
                     coupled: $coupled(info),
                     shrink: $shrink(info),
                 };
-                moments.run(p, g, state);
+                vectorised(
+                    #[inline(always)]
+                    || moments.run(p, g, state),
+                );
             }
             fn boxed(&self) -> Box<dyn Rule> {
                 Box::new(self.clone())

@@ -1,6 +1,6 @@
 //! RMSprop.
 
-use super::rule::{Rule, StepInfo};
+use super::rule::{Rule, StepInfo, vectorised};
 use serde::{Deserialize, Serialize};
 
 /// RMSprop (Tieleman and Hinton 2012), PyTorch's form: `v ← α v + (1 - α) g²`,
@@ -49,20 +49,25 @@ impl Rule for RmsProp {
     #[inline(always)]
     fn update(&self, info: StepInfo, p: &mut [f32], g: &[f32], state: &mut [&mut [f32]]) {
         let [v, mean, step] = state else { return };
-        for ((((p, &g), v), mean), step) in
-            p.iter_mut().zip(g).zip(v.iter_mut()).zip(mean.iter_mut()).zip(step.iter_mut())
-        {
-            let g = g + info.weight_decay * *p;
-            *v = self.alpha * *v + (1.0 - self.alpha) * g * g;
-            let spread = if self.centered {
-                *mean += (1.0 - self.alpha) * (g - *mean);
-                *v - *mean * *mean
-            } else {
-                *v
-            };
-            *step = self.momentum * *step + g / (spread.max(0.0).sqrt() + self.eps);
-            *p -= info.lr * *step;
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((((p, &g), v), mean), step) in
+                    p.iter_mut().zip(g).zip(v.iter_mut()).zip(mean.iter_mut()).zip(step.iter_mut())
+                {
+                    let g = g + info.weight_decay * *p;
+                    *v = self.alpha * *v + (1.0 - self.alpha) * g * g;
+                    let spread = if self.centered {
+                        *mean += (1.0 - self.alpha) * (g - *mean);
+                        *v - *mean * *mean
+                    } else {
+                        *v
+                    };
+                    *step = self.momentum * *step + g / (spread.max(0.0).sqrt() + self.eps);
+                    *p -= info.lr * *step;
+                }
+            },
+        );
     }
     fn boxed(&self) -> Box<dyn Rule> {
         Box::new(self.clone())

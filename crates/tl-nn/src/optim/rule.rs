@@ -40,6 +40,12 @@ pub trait Rule: Send + Sync {
     fn boxed(&self) -> Box<dyn Rule>;
 }
 
+/// Runs a loop compiled for the best instruction set of this machine.
+#[inline(always)]
+pub(super) fn vectorised(run: impl FnOnce()) {
+    pulp::Arch::new().dispatch(run);
+}
+
 /// Runs a rule over a parameter, in pieces of a fixed size if it may be.
 pub(crate) fn run(
     rule: &dyn Rule,
@@ -48,12 +54,9 @@ pub(crate) fn run(
     g: &[f32],
     state: &mut [&mut [f32]],
 ) {
-    const PIECE: usize = 1 << 14;
+    const PIECE: usize = 1 << 16;
     if p.len() <= PIECE || rule.needs_whole() {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || rule.update(info, p, g, state),
-        );
+        rule.update(info, p, g, state);
         return;
     }
     let middle = (p.len() / 2).next_multiple_of(PIECE);

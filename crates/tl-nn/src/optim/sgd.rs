@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::rule::{Rule, StepInfo};
+use super::rule::{Rule, StepInfo, vectorised};
 use serde::{Deserialize, Serialize};
 
 /// Stochastic gradient descent with momentum, PyTorch's form:
@@ -69,20 +69,26 @@ impl Rule for Sgd {
     fn update(&self, info: StepInfo, p: &mut [f32], g: &[f32], state: &mut [&mut [f32]]) {
         let (lr, decay) = (info.lr, info.weight_decay);
         let [velocity] = state else {
-            for (p, &g) in p.iter_mut().zip(g) {
-                *p -= lr * (g + decay * *p);
-            }
+            vectorised(
+                #[inline(always)]
+                || p.iter_mut().zip(g).for_each(|(p, &g)| *p -= lr * (g + decay * *p)),
+            );
             return;
         };
         let momentum = self.momentum;
         let (keep, enter) =
             if info.step == 1 { (0.0, 1.0) } else { (momentum, 1.0 - self.dampening) };
         let nesterov = self.nesterov;
-        for ((p, &g), v) in p.iter_mut().zip(g).zip(velocity.iter_mut()) {
-            let g = g + decay * *p;
-            *v = keep * *v + enter * g;
-            *p -= lr * if nesterov { g + momentum * *v } else { *v };
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((p, &g), v) in p.iter_mut().zip(g).zip(velocity.iter_mut()) {
+                    let g = g + decay * *p;
+                    *v = keep * *v + enter * g;
+                    *p -= lr * if nesterov { g + momentum * *v } else { *v };
+                }
+            },
+        );
     }
     fn boxed(&self) -> Box<dyn Rule> {
         Box::new(self.clone())
