@@ -1,16 +1,12 @@
 //! Convolutional networks.
 
-use super::Workload;
+use super::{Workload, classes, classifier_step};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tl_nn::{
-    Act, Adam, BatchNorm2d, Conv, Conv2d, CrossEntropy, Ctx, Flatten, Forward, Indices, Linear,
-    MaxPool2d, ModuleExt, Optimizer, Pool, Sequential, Sgd, Tensor,
+    Act, Adam, BatchNorm2d, Conv, Conv2d, CrossEntropy, Ctx, Flatten, Forward, Linear, MaxPool2d,
+    ModuleExt, Optimizer, Pool, Sequential, Sgd, Tensor,
 };
-
-fn classes(n: usize, of: usize) -> Indices {
-    (0..n).map(|i| i % of).collect::<Vec<_>>().into()
-}
 
 /// Two convolutions and two linear layers, batch 64, SGD with momentum.
 pub(super) const LENET_STEP: Workload = Workload {
@@ -19,7 +15,7 @@ pub(super) const LENET_STEP: Workload = Workload {
     peers: &["torch"],
     setup: || {
         let rng = &mut ChaCha8Rng::seed_from_u64(0);
-        let mut net = Sequential::new()
+        let net = Sequential::new()
             .push(Conv2d::new(1, 32, 5, rng))
             .push(Act::Relu)
             .push(MaxPool2d::new(Pool::new(2)))
@@ -30,16 +26,9 @@ pub(super) const LENET_STEP: Workload = Workload {
             .push(Linear::new(768, 100, rng))
             .push(Act::Relu)
             .push(Linear::new(100, 10, rng));
-        let (x, y) = (Tensor::randn([64, 1, 28, 28], rng), classes(64, 10));
-        let mut optimizer = Optimizer::new(Sgd::new(0.01).momentum(0.9));
-        let mut step = 0;
-        Ok(Box::new(move || {
-            step += 1;
-            let logits = net.forward(&x, &mut Ctx::train(step))?;
-            let gradients = CrossEntropy::new().loss(&logits, &y)?.backward()?;
-            optimizer.step(&mut net, &gradients)?;
-            Ok(())
-        }))
+        let x = Tensor::randn([64, 1, 28, 28], rng);
+        let sgd = Optimizer::new(Sgd::new(0.01).momentum(0.9));
+        Ok(classifier_step(net, sgd, x, classes(64, 10)))
     },
 };
 

@@ -7,7 +7,7 @@ mod maml;
 mod mlp;
 mod transformer;
 
-use tl_nn::Result;
+use tl_nn::{CrossEntropy, Ctx, Forward, Indices, ModuleExt, Optimizer, Result, Tensor};
 
 /// The function to be timed.
 pub type Run = Box<dyn FnMut() -> Result<()> + Send>;
@@ -23,6 +23,29 @@ pub struct Workload {
     pub peers: &'static [&'static str],
     /// Makes it.
     pub setup: fn() -> Result<Run>,
+}
+
+/// One step of a classifier on a batch: forward, backward, optimiser.
+fn classifier_step(
+    mut net: impl Forward + 'static,
+    mut optimizer: Optimizer,
+    x: Tensor,
+    y: Indices,
+) -> Run {
+    let mut step = 0;
+    Box::new(move || {
+        step += 1;
+        let mut cx = Ctx::train(step);
+        let logits = net.forward(&x, &mut cx)?;
+        let gradients = CrossEntropy::new().loss(&logits, &y)?.backward()?;
+        optimizer.step(&mut net, &gradients)?;
+        net.apply(cx.take_updates())
+    })
+}
+
+/// The classes of `n` samples, one after another.
+fn classes(n: usize, of: usize) -> Indices {
+    (0..n).map(|i| i % of).collect::<Vec<_>>().into()
 }
 
 /// All workloads, in the order of the tables.
