@@ -57,4 +57,4 @@ pub use ops::{
 };
 pub use shape::{Axes, MAX_RANK, Shape};
 pub use tensor::Tensor;
-pub use value::Value;
+pub use value::{Strides, Value};

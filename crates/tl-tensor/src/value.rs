@@ -1,7 +1,7 @@
 //! The numbers of a tensor, without its history.
 
 use crate::{Elem, Result, Shape, buffer::Buffer, kernel, shape::MAX_RANK};
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 /// A strided view of shared storage: the numbers of a tensor without the
 /// record of where they came from. Cheap to clone.
@@ -13,14 +13,32 @@ pub struct Value<E: Elem = f32> {
     buffer: Arc<Buffer<E>>,
     offset: usize,
     shape: Shape,
-    strides: [usize; MAX_RANK],
+    /// None if the elements are in row-major order without gaps, as they
+    /// nearly always are: a value is small to move then.
+    strides: Option<Box<[usize; MAX_RANK]>>,
+}
+
+/// The steps in elements from one entry to the next, axis by axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Strides {
+    steps: [usize; MAX_RANK],
+    rank: usize,
+}
+
+impl Deref for Strides {
+    type Target = [usize];
+
+    #[inline]
+    fn deref(&self) -> &[usize] {
+        &self.steps[..self.rank]
+    }
 }
 
 impl<E: Elem> Value<E> {
     /// A value that owns a whole row-major buffer of as many elements as `shape` has.
     pub(crate) fn owned(buffer: Buffer<E>, shape: Shape) -> Self {
         debug_assert_eq!(buffer.as_slice().len(), shape.numel());
-        Self { buffer: Arc::new(buffer), offset: 0, shape, strides: shape.strides() }
+        Self { buffer: Arc::new(buffer), offset: 0, shape, strides: None }
     }
 
     /// A new row-major value whose elements `fill` writes. Before that they
@@ -53,8 +71,13 @@ impl<E: Elem> Value<E> {
 
     /// The steps in elements from one entry to the next, axis by axis.
     #[inline]
-    pub fn strides(&self) -> &[usize] {
-        &self.strides[..self.shape.rank()]
+    pub fn strides(&self) -> Strides {
+        Strides { steps: self.steps(), rank: self.shape.rank() }
+    }
+
+    #[inline]
+    fn steps(&self) -> [usize; MAX_RANK] {
+        self.strides.as_deref().copied().unwrap_or_else(|| self.shape.strides())
     }
 
     /// The number of elements.
@@ -64,19 +87,9 @@ impl<E: Elem> Value<E> {
     }
 
     /// Whether the elements are in row-major order without gaps.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
-        let mut step = 1;
-        for axis in (0..self.shape.rank()).rev() {
-            let size = self.shape[axis];
-            if size == 0 {
-                return true;
-            }
-            if size != 1 && self.strides[axis] != step {
-                return false;
-            }
-            step *= size;
-        }
-        true
+        self.strides.is_none()
     }
 
     /// The elements in row-major order, if they lie so.
@@ -121,6 +134,7 @@ impl<E: Elem> Value<E> {
 
     /// Another view of the same storage. The caller answers for its bounds.
     pub(crate) fn view(&self, offset: usize, shape: Shape, strides: [usize; MAX_RANK]) -> Self {
+        let strides = (!row_major(&shape, &strides)).then(|| Box::new(strides));
         Self { buffer: self.buffer.clone(), offset: self.offset + offset, shape, strides }
     }
 
@@ -128,16 +142,16 @@ impl<E: Elem> Value<E> {
     /// if they are not in row-major order.
     pub(crate) fn reshaped(&self, shape: Shape) -> Self {
         debug_assert_eq!(self.numel(), shape.numel());
-        self.contiguous().view(0, shape, shape.strides())
+        Self { shape, ..self.contiguous() }
     }
 
     /// The steps to read this value as if it had the larger `shape`.
     pub(crate) fn broadcast_strides(&self, shape: &Shape) -> [usize; MAX_RANK] {
-        let mut strides = [0; MAX_RANK];
+        let (mut strides, own) = ([0; MAX_RANK], self.steps());
         let lead = shape.rank() - self.shape.rank();
         for axis in 0..self.shape.rank() {
             if self.shape[axis] == shape[lead + axis] {
-                strides[lead + axis] = self.strides[axis];
+                strides[lead + axis] = own[axis];
             }
         }
         strides
@@ -164,4 +178,20 @@ impl<E: Elem> Value<E> {
             None => kernel::copy::packed(self).raw().to_vec(),
         }
     }
+}
+
+/// Whether these steps lead through the elements in order, without gaps.
+fn row_major(shape: &Shape, strides: &[usize; MAX_RANK]) -> bool {
+    let mut step = 1;
+    for axis in (0..shape.rank()).rev() {
+        let size = shape[axis];
+        if size == 0 {
+            return true;
+        }
+        if size != 1 && strides[axis] != step {
+            return false;
+        }
+        step *= size;
+    }
+    true
 }

@@ -7,7 +7,7 @@ use crate::{Elem, Value};
 pub(crate) fn packed<E: Elem>(x: &Value<E>) -> Value<E> {
     let shape = *x.shape();
     let mut strides = [0; crate::MAX_RANK];
-    strides[..shape.rank()].copy_from_slice(x.strides());
+    strides[..shape.rank()].copy_from_slice(&x.strides());
     Value::build(shape, |out| {
         let data = x.raw();
         let (rank, sizes, steps) = walk::collapse(&shape, [strides]);

@@ -31,7 +31,7 @@ impl<E: Elem> Tensor<E> {
     /// # Errors
     /// Not possible for a tensor of this crate; `ndarray` checks the bounds.
     pub fn view(&self) -> Result<ArrayViewD<'_, E>> {
-        let shape = IxDyn(self.dims()).strides(IxDyn(self.value.strides()));
+        let shape = IxDyn(self.dims()).strides(IxDyn(&self.value.strides()));
         ArrayViewD::from_shape(shape, self.value.raw())
             .map_err(|e| Error::shape("view", self.shape(), e.to_string()))
     }

@@ -269,7 +269,8 @@ impl<E: Elem> Tensor<E> {
         dims.pop();
         dims.insert(at, 1);
         let mut strides = [0; MAX_RANK];
-        let mut kept = self.value.strides().iter();
+        let own = self.value.strides();
+        let mut kept = own.iter();
         for (to, stride) in strides[..dims.len()].iter_mut().enumerate() {
             if to != at {
                 *stride = kept.next().copied().unwrap_or(0);
@@ -296,7 +297,7 @@ impl<E: Elem> Tensor<E> {
 
     fn take_slice(&self, slice: Slice, count: usize) -> Self {
         let mut strides = [0; MAX_RANK];
-        strides[..self.rank()].copy_from_slice(self.value.strides());
+        strides[..self.rank()].copy_from_slice(&self.value.strides());
         let offset = if count == 0 { 0 } else { slice.start * strides[slice.axis] };
         strides[slice.axis] *= slice.step;
         let shape = self.shape().with(slice.axis, count);
@@ -377,7 +378,7 @@ impl<E: Elem> Tensor<E> {
         let x = &self.value;
         let data = x.raw();
         let mut strides = [0; MAX_RANK];
-        strides[..x.shape().rank()].copy_from_slice(x.strides());
+        strides[..x.shape().rank()].copy_from_slice(&x.strides());
         let value = Value::build(*x.shape(), |out| {
             let row_major = x.shape().strides();
             // Read in order; write to the mirrored place.
