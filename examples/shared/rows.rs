@@ -3,7 +3,7 @@
 use super::Outcome;
 use serde::Serialize;
 use std::path::Path;
-use transfer_learning::nn::metric::Summary;
+use transfer_learning::nn::metric::{Summary, Trials};
 
 /// A result over several seeds.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +40,23 @@ pub struct Row {
     pub seeds: u64,
     /// Seconds of training and testing for the result, over all seeds.
     pub seconds: f64,
+}
+
+impl Row {
+    /// A way of several trials beside their baseline.
+    pub fn of(technique: &str, trials: &Trials, way: &str) -> Outcome<Self> {
+        let baseline = trials.baseline().map_or("", |w| w.name.as_str());
+        let result = trials.way(way)?;
+        Ok(Self {
+            technique: technique.to_owned(),
+            data: trials.data.clone(),
+            metric: trials.metric.clone(),
+            baseline: Side::new(baseline, trials.summary(baseline)?),
+            result: Side::new(way, trials.summary(way)?),
+            seeds: result.results.len() as u64,
+            seconds: result.seconds.iter().sum(),
+        })
+    }
 }
 
 #[derive(Serialize)]

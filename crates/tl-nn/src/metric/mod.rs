@@ -16,6 +16,7 @@ mod interval;
 mod paired;
 mod ranking;
 mod regression;
+mod trials;
 
 pub use calibration::expected_calibration_error;
 pub use classes::{accuracy, predictions, top_k_accuracy};
@@ -25,6 +26,7 @@ pub use interval::{Interval, Summary, bootstrap};
 pub use paired::{Comparison, mcnemar, paired_bootstrap, paired_t_test};
 pub use ranking::{auroc, auroc_one_vs_rest, average_precision};
 pub use regression::{mean_absolute_error, mean_squared_error, r2};
+pub use trials::{Trials, Verdict, Way};
 
 use crate::{Error, Result};
 
