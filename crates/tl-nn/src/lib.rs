@@ -16,6 +16,8 @@ pub mod metric;
 mod module;
 mod optim;
 mod schedule;
+#[cfg(feature = "shallow")]
+pub mod shallow;
 mod train;
 mod weights;
 
