@@ -238,4 +238,9 @@ impl Ctx {
     pub fn take_updates(&mut self) -> Vec<Update> {
         std::mem::take(&mut self.updates)
     }
+    /// Records what a pass with another context recorded there: for parts that
+    /// ran elsewhere, such as in another thread.
+    pub fn record(&mut self, updates: Vec<Update>) {
+        self.updates.extend(updates);
+    }
 }

@@ -1,6 +1,6 @@
 //! What a training run minimises.
 
-use crate::{Ctx, Module, Result, StateDict, Tensor};
+use crate::{Ctx, Gradients, Module, Result, StateDict, Tensor};
 use std::collections::BTreeMap;
 
 /// Numbers by name, such as the accuracy on a validation set.
@@ -55,6 +55,21 @@ pub trait Objective<M: Module, B> {
     /// # Errors
     /// Anything that goes wrong; the run stops, its last checkpoint stays.
     fn loss(&mut self, model: &M, batch: &B, cx: &mut Ctx) -> Result<Losses>;
+
+    /// The loss of a batch with its gradients, by default those of
+    /// [`loss`](Self::loss). Override it where the step is not the gradient of
+    /// one loss, or where the graph of a whole batch would take too much
+    /// memory: gradients that are balanced among tasks, meta-gradients summed
+    /// task by task. Then the graph of the loss that is returned is not used.
+    ///
+    /// # Errors
+    /// As [`loss`](Self::loss).
+    fn gradients(&mut self, model: &M, batch: &B, cx: &mut Ctx) -> Result<(Losses, Gradients)> {
+        let losses = self.loss(model, batch, cx)?;
+        let gradients =
+            if losses.total.is_finite() { losses.total.backward()? } else { Gradients::default() };
+        Ok((losses, gradients))
+    }
 
     /// After the optimiser's step number `step` (from 1): a target network
     /// follows, a centre moves.

@@ -118,12 +118,11 @@ impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
         let mut updates = Vec::new();
         for (i, batch) in batches.iter().enumerate() {
             let mut cx = self.context(i, of);
-            let losses = self.objective.loss(self.model, batch, &mut cx)?;
+            let (losses, gradients) = self.objective.gradients(self.model, batch, &mut cx)?;
             let loss = losses.total.item()?;
             if !loss.is_finite() {
                 return Err(self.not_finite(batch, i, of, loss));
             }
-            let gradients = losses.total.backward()?;
             *sums.entry("loss".to_owned()).or_default() += f64::from(loss);
             for (name, part) in &losses.parts {
                 *sums.entry(format!("loss.{name}")).or_default() += f64::from(part.item()?);

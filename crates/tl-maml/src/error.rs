@@ -1,0 +1,67 @@
+//! What can go wrong in meta-learning.
+
+/// The result of a fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of this crate. It says what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A network, a loss or an optimiser failed.
+    #[error(transparent)]
+    Nn(#[from] tl_nn::Error),
+    /// The data do not fit.
+    #[error(transparent)]
+    Data(#[from] tl_data::Error),
+    /// Too few classes have enough samples for an episode.
+    #[error(
+        "{have} classes have at least {samples} samples (shots and queries), but an episode needs \
+         {need}; lower the way, the shots or the queries, or add samples"
+    )]
+    TooFewClasses {
+        /// Classes with enough samples.
+        have: usize,
+        /// Classes that an episode needs.
+        need: usize,
+        /// Samples that each of them needs.
+        samples: usize,
+    },
+    /// An argument or a field of a configuration is out of its range.
+    #[error("{what}: {name} is {got}; expected {expected}")]
+    Argument {
+        /// The operation or configuration.
+        what: &'static str,
+        /// The argument or field.
+        name: &'static str,
+        /// Its value.
+        got: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn argument(
+        what: &'static str,
+        name: &'static str,
+        got: impl std::fmt::Debug,
+        expected: &'static str,
+    ) -> Self {
+        Self::Argument { what, name, got: format!("{got:?}"), expected }
+    }
+}
+
+impl From<tl_tensor::Error> for Error {
+    fn from(error: tl_tensor::Error) -> Self {
+        Self::Nn(error.into())
+    }
+}
+
+impl From<Error> for tl_nn::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Nn(error) => error,
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
