@@ -56,7 +56,7 @@ impl Source {
 /// All characters of all alphabets below a folder, dark strokes as 1.
 #[cfg(feature = "image")]
 fn load_characters(folder: &Path) -> Outcome<Dataset> {
-    use transfer_learning::{data::read::ImageFolder, tensor::Tensor};
+    use transfer_learning::{data::read::image_folder::ImageFolder, tensor::Tensor};
     let root = folder.join("images_background");
     let root = if root.is_dir() { root } else { folder.to_owned() };
     let mut alphabets: Vec<_> = std::fs::read_dir(&root)

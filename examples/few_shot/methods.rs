@@ -35,7 +35,7 @@ impl Budget {
         match (quick, full) {
             (true, _) => Self { pretrain: 2, metric: 20, maml: 4, reptile: 4, episodes: 30 },
             (false, false) => {
-                Self { pretrain: 12, metric: 250, maml: 80, reptile: 100, episodes: 200 }
+                Self { pretrain: 12, metric: 200, maml: 60, reptile: 80, episodes: 80 }
             }
             (false, true) => {
                 Self { pretrain: 15, metric: 3000, maml: 800, reptile: 1000, episodes: 600 }
@@ -96,7 +96,8 @@ pub fn run(
     let reptile = Reptile { test_steps: 20, ..Reptile::new() };
     let mut model = Classifier::new(source.way, &mut bench.rng());
     let steps = budget.reptile as u64;
-    let outer = Optimizer::new(Sgd::new(1.0)).schedule(Schedule::Linear { start: 1.0, end: 0.0, steps });
+    let outer =
+        Optimizer::new(Sgd::new(1.0)).schedule(Schedule::Linear { start: 1.0, end: 0.0, steps });
     let episodes = Episodes::new(&source.train, 5, budget.reptile).seed(seed);
     reptile.fit(Trainer::new(outer, 1), &mut model, episodes, cross_entropy)?;
     bench.test("Reptile", &reptile.predictor(&model, cross_entropy), start, reports)
