@@ -12,18 +12,18 @@
 //! // Handwritten digits, described by the segments that a display lights.
 //! let digits = tl_data::samples::digits();
 //! let flat = digits.with_features(&digits.features().flatten(1, -1)?)?;
-//! let split = Split::new(&flat, &seven_segments()?.unit()?, &["1", "8"], 0.2, 0)?;
+//! let split = Split::new(&flat, &seven_segments()?.unit()?, &["0", "7"], 0.2, 0)?;
 //!
 //! // Settings are chosen on held-out classes among the seen ones.
 //! let grid = [0.1, 1.0, 10.0].map(|alpha| PrototypeRegression { alpha });
 //! let settings: Vec<&dyn Method> = grid.iter().map(|m| m as &dyn Method).collect();
 //! let (_, model) = choose(&settings, &split.train, 4, 0)?;
-//! assert!(zsl_accuracy(model.as_ref(), &split.unseen)? > 0.75); // chance is 0.5
+//! assert!(zsl_accuracy(model.as_ref(), &split.unseen)? > 0.6); // chance is 0.5
 //!
 //! // Methods that score by attributes say why.
 //! let model = Eszsl { gamma: 10.0, lambda: 1.0 }.fit(&split.train)?;
 //! let classifier = ZeroShot::new(model, split.all.clone());
-//! let why = classifier.explain(&split.unseen.features.select(0, 0)?, "1")?;
+//! let why = classifier.explain(&split.unseen.features.select(0, 0)?, "0")?;
 //! println!("{:?}", why.parts);
 //! # Ok(())
 //! # }
