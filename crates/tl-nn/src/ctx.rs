@@ -63,6 +63,7 @@ impl fmt::Debug for Update {
 pub struct Ctx {
     mode: Mode,
     norm: NormStats,
+    domain: usize,
     rng: ChaCha8Rng,
     scope: Vec<String>,
     wanted: Vec<Glob>,
@@ -88,6 +89,7 @@ impl Ctx {
         Self {
             mode,
             norm: NormStats::ByMode,
+            domain: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
             scope: Vec::new(),
             wanted: Vec::new(),
@@ -121,6 +123,17 @@ impl Ctx {
     pub fn with_norm_stats(mut self, norm: NormStats) -> Self {
         self.norm = norm;
         self
+    }
+
+    /// The domain that the samples of this pass are from, for layers that keep
+    /// statistics of each; 0 unless set.
+    pub fn domain(&self) -> usize {
+        self.domain
+    }
+
+    /// Sets the domain that the samples are from.
+    pub fn set_domain(&mut self, domain: usize) {
+        self.domain = domain;
     }
 
     /// How far the training run is, 0 at its start to 1 at its end; 0 outside

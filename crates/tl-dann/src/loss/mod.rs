@@ -1,0 +1,16 @@
+//! What makes features of two domains alike.
+
+mod adversarial;
+mod confusion;
+mod moment;
+mod transport;
+
+pub use adversarial::{
+    Discriminator, domain_loss, entropy_weights, mcd_discrepancy, mdd_loss, multilinear,
+    reversal_strength, reverse,
+};
+pub use confusion::{class_confusion, entropy, information_maximisation, pseudo_label_loss};
+pub use moment::{
+    Kernels, MmdForm, central_moments, coral, feature_norm, joint_mmd, mmd, spectral_penalty,
+};
+pub use transport::{joint_cost, sinkhorn, transport_cost};
