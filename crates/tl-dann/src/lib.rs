@@ -63,7 +63,7 @@ pub use loss::{
     sinkhorn, spectral_penalty, transport_cost,
 };
 pub use norm::{DomainBatchNorm, Tent, TentSettings, adapt_batch_norm};
-pub use report::Report;
+pub use report::{Report, Scored};
 pub use shallow::{
     align_coral, align_subspaces, kernel_mean_matching, logistic_ratio, transfer_components,
 };

@@ -13,7 +13,18 @@ pub struct Report {
     /// [`SourceOnly`](crate::Method::SourceOnly).
     pub trials: Trials,
     /// For every seed, method and what each validator said of it.
-    pub scores: Vec<(u64, String, Vec<(Validator, f64)>)>,
+    pub scores: Vec<Scored>,
+}
+
+/// What the validators say of one method for one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// The seed.
+    pub seed: u64,
+    /// The method.
+    pub method: String,
+    /// Validators and their scores; higher is better.
+    pub scores: Vec<(Validator, f64)>,
 }
 
 impl Report {
@@ -26,7 +37,8 @@ impl Report {
     /// report alone: nothing is chosen by it.
     pub fn add(&mut self, seed: u64, method: &str, run: &Adapted, accuracy: f64, seconds: f64) {
         self.trials.push(method, accuracy, seconds);
-        self.scores.push((seed, method.to_owned(), run.scores.clone()));
+        let scores = run.scores.clone();
+        self.scores.push(Scored { seed, method: method.to_owned(), scores });
     }
 
     /// The mean over seeds of the target accuracy of what a validator would have
@@ -35,18 +47,17 @@ impl Report {
     /// # Errors
     /// No results, or not as many for every method.
     pub fn chosen(&self, validator: Validator) -> Result<(f64, f64)> {
-        let mut seeds: Vec<u64> = self.scores.iter().map(|(s, _, _)| *s).collect();
-        seeds.dedup();
+        let mut seeds: Vec<u64> = self.scores.iter().map(|s| s.seed).collect();
         seeds.sort_unstable();
         seeds.dedup();
         let (mut chosen, mut oracle) = (0.0, 0.0);
         for (at, seed) in seeds.iter().enumerate() {
             let mut best: Option<(f64, f64)> = None;
             let mut most = f64::NEG_INFINITY;
-            for (_, method, scores) in self.scores.iter().filter(|(s, _, _)| s == seed) {
-                let way = self.trials.way(method)?;
+            for of in self.scores.iter().filter(|s| s.seed == *seed) {
+                let way = self.trials.way(&of.method)?;
                 let (Some(&accuracy), Some((_, score))) =
-                    (way.results.get(at), scores.iter().find(|(v, _)| *v == validator))
+                    (way.results.get(at), of.scores.iter().find(|(v, _)| *v == validator))
                 else {
                     continue;
                 };
