@@ -27,7 +27,7 @@ pub use vid::{VID_START, vid};
 use tl_tensor::{Elem, Result, Tensor};
 
 /// Both maps at the size of the smaller one, axis by axis.
-fn one_size<E: Elem>(a: &Tensor<E>, b: &Tensor<E>) -> Result<(Tensor<E>, Tensor<E>)> {
+pub(crate) fn one_size<E: Elem>(a: &Tensor<E>, b: &Tensor<E>) -> Result<(Tensor<E>, Tensor<E>)> {
     let size = [a.dims()[2].min(b.dims()[2]), a.dims()[3].min(b.dims()[3])];
     let fit = |x: &Tensor<E>| {
         if x.dims()[2..] == size { Ok(x.clone()) } else { x.adaptive_avg_pool2d(size) }
