@@ -34,7 +34,12 @@ fn few() -> Dataset {
 
 fn trained(mut net: Sequential, data: &Dataset) -> Sequential {
     let nobody = net.clone();
-    Distill::kd(1.0).budget(8, 32).without_teacher().fit(&nobody, &mut net, data).unwrap();
+    Distill::kd(1.0)
+        .budget(40, 32)
+        .lr(1e-2)
+        .without_teacher()
+        .fit(&nobody, &mut net, data)
+        .unwrap();
     net
 }
 
@@ -49,7 +54,7 @@ fn a_student_follows_its_teacher_without_any_label() {
     let mut student = mlp(16, 2);
     let said = outputs(&teacher, data.features()).unwrap();
     let before = agreement(&outputs(&student, data.features()).unwrap(), &said).unwrap();
-    let recipe = Distill::kd(4.0).hard(0.0).budget(15, 32);
+    let recipe = Distill::kd(4.0).hard(0.0).budget(40, 32).lr(1e-2);
     let report = recipe.fit(&teacher, &mut student, &data.without_targets()).unwrap();
     let after = agreement(&outputs(&student, data.features()).unwrap(), &said).unwrap();
     assert!(before < 0.4 && after > 0.85, "{before} {after}");
@@ -127,18 +132,18 @@ fn top_k_keeps_the_probabilities() {
 fn every_relation_trains_by_layer_path_and_leaves_the_student_alone() {
     let data = few().select(&(0..48).collect::<Vec<_>>()).unwrap();
     let teacher = trained(conv(6, 1), &data);
-    for relation in [
-        Relation::Features,
-        Relation::Attention,
-        Relation::Similarity,
-        Relation::Pkt,
-        Relation::Rkd,
-        Relation::Nst,
-        Relation::Vid,
+    for (relation, weight) in [
+        (Relation::Features, 100.0),
+        (Relation::Attention, 1000.0),
+        (Relation::Similarity, 3000.0),
+        (Relation::Pkt, 30_000.0),
+        (Relation::Rkd, 1.0),
+        (Relation::Nst, 50.0),
+        (Relation::Vid, 1.0),
     ] {
         let mut student = conv(3, 2);
         let names: Vec<String> = student.params().into_iter().map(|(n, _)| n).collect();
-        let recipe = Distill::kd(4.0).budget(6, 16).hint("act", "act", relation, 1.0);
+        let recipe = Distill::kd(4.0).budget(6, 16).hint("act", "act", relation, weight);
         let report = recipe.fit(&teacher, &mut student, &data).unwrap();
         let hint = |i: usize| report.history.records[i].train["loss.hints"];
         assert!(hint(5) < hint(0), "{relation:?}: {} {}", hint(0), hint(5));
@@ -167,13 +172,13 @@ fn generations_peers_and_assistants_learn() {
         let logits = outputs(net, data.features()).unwrap();
         tl_nn::metric::accuracy(&logits, &data.labels().unwrap().into()).unwrap()
     };
-    let recipe = Distill::kd(2.0).hard(0.5).budget(12, 32);
+    let recipe = Distill::kd(2.0).hard(0.5).budget(40, 32).lr(1e-2);
     let all = recipe.born_again(2, |g| mlp(16, g as u64), &data).unwrap();
     assert_eq!(all.len(), 2);
     assert!(right(&all[1]) > 0.8, "{}", right(&all[1]));
 
     let mut peers = [mlp(12, 1), mlp(16, 2)];
-    Distill::kd(1.0).weights(1.0, 1.0).budget(12, 32).mutual(&mut peers, &data).unwrap();
+    Distill::kd(1.0).weights(1.0, 1.0).budget(40, 32).lr(1e-2).mutual(&mut peers, &data).unwrap();
     assert!(peers.iter().all(|p| right(p) > 0.8));
     assert!(recipe.mutual(&mut peers[..1], &data).is_err());
 
