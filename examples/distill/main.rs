@@ -2,11 +2,14 @@
 //!
 //! A convolutional network learns garments from 1500 labelled pictures. Two
 //! small students, a perceptron and a tiny convolutional network, learn the same
-//! pictures from labels alone and in several ways from the teacher.
+//! pictures from labels alone and in several ways from the teacher. Then the
+//! cases in which a teacher has more to give: most pictures have no label, or a
+//! whole class is missing.
 //!
 //! `cargo run --release --example distill`
 #![allow(clippy::print_stdout, unreachable_pub)]
 
+mod labels;
 mod nets;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -20,6 +23,7 @@ use transfer_learning::{
         Distill, DistillReport, Measured, NO_TEACHER, Precision, Relation, Soft, compare, outputs,
         round_weights,
     },
+    nn::metric::Trials,
 };
 
 fn main() -> Outcome {
@@ -30,7 +34,7 @@ fn main() -> Outcome {
     let recipe = |soft| Distill::new(soft).budget(epochs, 64);
     let kd = recipe(Soft::Kd { temperature: 4.0 });
 
-    let bar = bar::over(3);
+    let bar = bar::over(4);
     bar.set_message("teacher");
     let mut teacher = nets::teacher(1000);
     let nobody = nets::teacher(0);
@@ -59,6 +63,11 @@ fn main() -> Outcome {
     let name = "garments, CNN to tiny CNN";
     let mut tiny = compare(name, &with_features, &teacher, nets::tiny, [&train, &test], seeds)?;
     bar.inc(1);
+
+    bar.set_message("few labels");
+    let few = labels::few(&teacher, [&train, &test], epochs, seeds)?;
+    let missing = labels::without_threes(epochs, seeds)?;
+    bar.inc(1);
     bar.finish_and_clear();
 
     // The last step to a small file: the distilled student in fewer bits.
@@ -85,12 +94,22 @@ fn main() -> Outcome {
         println!("{report}");
         let data = &report.trials.data;
         page.heading(data);
-        page.table(&quality(report)?);
+        page.table(&quality(&report.trials)?);
+        page.text("How often a student names the teacher's class:");
+        page.table(&quality(&report.agreement)?);
         page.table(&size(report));
         for way in &report.trials.ways {
             if way.name != NO_TEACHER {
                 all.push(Row::of("distillation", &report.trials, &way.name)?);
             }
+        }
+    }
+    for trials in [&few, &missing] {
+        println!("{trials}");
+        page.heading(&trials.data);
+        page.table(&quality(trials)?);
+        for way in trials.ways.iter().filter(|w| w.name != NO_TEACHER) {
+            all.push(Row::of("distillation", trials, &way.name)?);
         }
     }
     let path = Path::new("target/distill/index.html");
@@ -102,20 +121,19 @@ fn main() -> Outcome {
     Ok(())
 }
 
-fn quality(report: &DistillReport) -> Outcome<Table> {
-    let mut table = Table::new(["way", "accuracy", "agreement", "gain", "p", "verdict"]);
-    for way in &report.trials.ways {
+fn quality(trials: &Trials) -> Outcome<Table> {
+    let mut table = Table::new(["way", &trials.metric, "gain", "p", "verdict"]);
+    for way in &trials.ways {
         let name = &way.name;
         let (gain, p, verdict) = if name == NO_TEACHER {
             Default::default()
         } else {
-            let c = report.trials.against_baseline(name)?;
-            let verdict = report.trials.verdict(name)?.to_string();
+            let c = trials.against_baseline(name)?;
+            let verdict = trials.verdict(name)?.to_string();
             (format!("{:+.4}", c.difference), format!("{:.4}", c.p), verdict)
         };
-        let accuracy = format!("{:.4}", report.trials.summary(name)?);
-        let agreement = format!("{:.4}", report.agreement.summary(name)?);
-        table.row([name.clone(), accuracy, agreement, gain, p, verdict]);
+        let result = format!("{:.4}", trials.summary(name)?);
+        table.row([name.clone(), result, gain, p, verdict]);
     }
     Ok(table)
 }
