@@ -22,7 +22,8 @@ pub enum Relation {
     Rkd,
     /// [`nst`].
     Nst,
-    /// [`vid`], through a regressor, with a learned variance.
+    /// [`vid`], through a regressor, with a learned variance; of vectors and
+    /// maps.
     Vid,
 }
 
@@ -69,6 +70,11 @@ impl Regressor {
             }
         }
         if relation == Relation::Vid {
+            if t.rank() == 3 {
+                let got = format!("{:?}, a sequence", t.dims());
+                let expected = "features [n, c] or maps [n, c, h, w]";
+                return Err(Error::argument("vid", "features", got, expected));
+            }
             own.variance = Some(Param::new(Tensor::full(t.dims()[1], VID_START as f32)));
         }
         Ok(own)

@@ -54,7 +54,8 @@
 //! assistants); an unlabelled transfer set with `.hard(0.0)`.
 //!
 //! # Afterwards
-//! [`prune_magnitude`] and [`round_weights`] make weights smaller; a
+//! [`prune_magnitude`] and [`round_weights`] make weights smaller,
+//! [`Int8Linear`] computes with 8-bit integers; a
 //! [`CompressionReport`] measures size, multiply-adds, latency, accuracy,
 //! agreement with the teacher and calibration.
 
@@ -65,6 +66,7 @@ mod distill;
 mod error;
 mod feature;
 mod hint;
+mod int8;
 mod logit;
 mod regime;
 mod report;
@@ -76,6 +78,7 @@ pub use distill::Distill;
 pub use error::{Error, Result};
 pub use feature::*;
 pub use hint::{Hint, Relation, map_layers};
+pub use int8::{Int8Linear, quantise_linear};
 pub use logit::*;
 pub use report::{CompressionReport, DistillReport, Measured, NO_TEACHER, compare, macs};
 pub use soft::Soft;

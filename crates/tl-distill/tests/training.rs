@@ -298,3 +298,37 @@ fn pruned_weights_stay_away_and_rounded_ones_are_near() {
         assert_ne!(weights(&before), weights(&after));
     }
 }
+
+#[test]
+fn integers_name_nearly_the_same_classes() {
+    let data = few();
+    let exact = trained(mlp(32, 1), &data);
+    let mut small = exact.clone();
+    assert_eq!(quantise_linear(&mut small, "hidden").unwrap(), 64 * 32 + 8 * 32);
+    quantise_linear(&mut small, "head").unwrap();
+    let (a, b) = (outputs(&exact, data.features()), outputs(&small, data.features()));
+    let same = agreement(&a.unwrap(), &b.unwrap()).unwrap();
+    assert!(same > 0.97, "{same}");
+    let error = quantise_linear(&mut small, "body").unwrap_err().to_string();
+    assert!(error.contains("body") && error.contains("Linear"), "{error}");
+}
+
+#[test]
+fn calibrated_inputs_saturate_and_bad_ones_are_named() {
+    let layer = Linear::without_bias(3, 2, &mut rng(0));
+    let typical = Tensor::from_slice(&[1.0, -0.5, 0.25], [1, 3]).unwrap();
+    let small = Int8Linear::new(&layer).unwrap().calibrated(&typical).unwrap();
+    let cx = &mut tl_nn::Ctx::eval();
+    let within = small.forward(&typical, cx).unwrap();
+    let exact = layer.forward(&typical, cx).unwrap().detach();
+    let off = within.sub(&exact).unwrap().abs().max([0, 1], false).unwrap().item().unwrap();
+    assert!(off < 0.02, "{off}");
+    let beyond = small.forward(&Tensor::full([1, 3], 50.0), cx).unwrap();
+    let most = small.forward(&Tensor::ones([1, 3]), cx).unwrap();
+    assert_eq!(beyond.to_vec(), most.to_vec());
+    let says = |e: tl_nn::Error, text: &str| assert!(e.to_string().contains(text), "{e}");
+    says(small.forward(&Tensor::ones([1, 4]), cx).unwrap_err(), "[.., 3]");
+    says(small.forward(&typical.requires_grad(), cx).unwrap_err(), "no gradient");
+    let odd = Tensor::full([2, 2], f32::NAN);
+    assert!(Int8Linear::from_weights(&odd, None).unwrap_err().to_string().contains("finite"));
+}
