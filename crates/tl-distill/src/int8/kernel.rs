@@ -109,6 +109,7 @@ fn vnni(weights: &Weights, levels: &[u8], sums: &mut [i32]) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
+#[expect(clippy::needless_range_loop, reason = "indices of fixed arrays stay in registers")]
 fn tile<const R: usize, const C: usize>(
     a: &[u8],
     b: &[i8],
@@ -131,13 +132,13 @@ fn tile<const R: usize, const C: usize>(
         // most `width`, a multiple of STEP. The loads need no alignment.
         #[allow(unsafe_code)]
         unsafe {
-            for (c, y) in y.iter_mut().enumerate() {
-                *y = _mm512_loadu_si512(b.as_ptr().add(c * width + at).cast());
+            for c in 0..C {
+                y[c] = _mm512_loadu_si512(b.as_ptr().add(c * width + at).cast());
             }
-            for (r, sums) in sums.iter_mut().enumerate() {
+            for r in 0..R {
                 let x = _mm512_loadu_si512(a.as_ptr().add(r * width + at).cast());
-                for (sum, y) in sums.iter_mut().zip(y) {
-                    *sum = _mm512_dpbusd_epi32(*sum, x, y);
+                for c in 0..C {
+                    sums[r][c] = _mm512_dpbusd_epi32(sums[r][c], x, y[c]);
                 }
             }
         }
