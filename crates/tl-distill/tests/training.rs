@@ -1,0 +1,334 @@
+//! Whole runs on real digits.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tl_data::{Dataset, samples};
+use tl_distill::*;
+use tl_nn::{Act, Conv2d, Flatten, Forward, Linear, ModuleExt, Sequential, Tensor};
+
+fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+fn mlp(width: usize, seed: u64) -> Sequential {
+    let rng = &mut rng(seed);
+    Sequential::new()
+        .push(Flatten)
+        .named("hidden", Linear::new(64, width, rng))
+        .push(Act::Relu)
+        .named("head", Linear::new(width, 10, rng))
+}
+
+fn conv(width: usize, seed: u64) -> Sequential {
+    let rng = &mut rng(seed);
+    Sequential::new()
+        .named("conv", Conv2d::new(1, width, 3, rng))
+        .named("act", Act::Relu)
+        .named("flat", Flatten)
+        .named("head", Linear::new(36 * width, 10, rng))
+}
+
+fn few() -> Dataset {
+    samples::digits().select(&(0..192).collect::<Vec<_>>()).unwrap()
+}
+
+fn trained(mut net: Sequential, data: &Dataset) -> Sequential {
+    let nobody = net.clone();
+    Distill::kd(1.0)
+        .budget(40, 32)
+        .lr(1e-2)
+        .without_teacher()
+        .fit(&nobody, &mut net, data)
+        .unwrap();
+    net
+}
+
+fn weights(net: &impl Forward) -> Vec<f32> {
+    net.params().iter().flat_map(|(_, p)| p.tensor().to_vec()).collect()
+}
+
+#[test]
+fn a_student_follows_its_teacher_without_any_label() {
+    let data = few();
+    let teacher = trained(mlp(32, 1), &data);
+    let mut student = mlp(16, 2);
+    let said = outputs(&teacher, data.features()).unwrap();
+    let before = agreement(&outputs(&student, data.features()).unwrap(), &said).unwrap();
+    let recipe = Distill::kd(4.0).hard(0.0).budget(40, 32).lr(1e-2);
+    let report = recipe.fit(&teacher, &mut student, &data.without_targets()).unwrap();
+    let after = agreement(&outputs(&student, data.features()).unwrap(), &said).unwrap();
+    assert!(before < 0.4 && after > 0.85, "{before} {after}");
+    let last = report.history.records.last().unwrap();
+    assert!(last.train.contains_key("loss.soft") && !last.train.contains_key("loss.hard"));
+}
+
+#[test]
+fn equal_seeds_give_equal_bits_and_a_cached_run_is_a_live_one() {
+    let data = few();
+    let teacher = trained(mlp(32, 1), &data);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let recipe = Distill::kd(4.0).budget(2, 32);
+    let run = |recipe: &Distill| {
+        let mut student = mlp(8, 3);
+        recipe.fit(&teacher, &mut student, &data).unwrap();
+        weights(&student)
+    };
+    let live = run(&recipe);
+    assert_eq!(run(&recipe), live);
+    let cached = recipe.clone().cache(&path, Storage::F32);
+    assert_eq!(run(&cached), live);
+    assert!(path.exists());
+    assert_eq!(run(&cached), live);
+    assert_ne!(run(&recipe.clone().seed(1)), live);
+}
+
+#[test]
+fn a_stale_cache_is_refused() {
+    let data = few();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let teacher = mlp(8, 1);
+    TeacherCache::open_or_compute(&path, Storage::F16, &[&teacher], &data).unwrap();
+    let problem = |teacher: &Sequential, data: &Dataset| {
+        TeacherCache::open(&path, &[teacher], data).unwrap_err().to_string()
+    };
+    assert!(problem(&mlp(8, 2), &data).contains("weights are others"));
+    let other = data.with_features(&data.features().mul_scalar(0.5)).unwrap();
+    assert!(problem(&teacher, &other).contains("data are others"));
+    // The same weights with another function between them.
+    let mut twisted = Sequential::new().push(Flatten);
+    let rng = &mut rng(1);
+    twisted = twisted
+        .named("hidden", Linear::new(64, 8, rng))
+        .push(Act::Tanh)
+        .named("head", Linear::new(8, 10, rng));
+    assert!(problem(&twisted, &data).contains("other outputs"));
+    std::fs::write(&path, b"no file").unwrap();
+    assert!(TeacherCache::open(&path, &[&teacher], &data).is_err());
+}
+
+#[test]
+fn top_k_keeps_the_probabilities() {
+    let data = few();
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = trained(mlp(16, 1), &data);
+    let live = outputs(&teacher, data.features()).unwrap().softmax(-1).unwrap();
+    for k in [3, 10] {
+        let path = folder.path().join(format!("{k}"));
+        let stored =
+            TeacherCache::open_or_compute(&path, Storage::TopK(k), &[&teacher], &data).unwrap();
+        let p = stored.outputs()[0].softmax(-1).unwrap();
+        let (top, at) = live.topk(k, 1, true).unwrap();
+        let off = p.gather(1, &at).unwrap().sub(&top).unwrap().abs().max([0, 1], false).unwrap();
+        assert!(off.item().unwrap() < 3e-3, "k = {k}: {off:?}");
+    }
+    let computed = TeacherCache::compute(&[&teacher], &data).unwrap();
+    let error = computed.save(folder.path().join("x"), Storage::TopK(11)).unwrap_err().to_string();
+    assert!(error.contains("1 to 10"), "{error}");
+}
+
+#[test]
+fn every_relation_trains_by_layer_path_and_leaves_the_student_alone() {
+    let data = few().select(&(0..48).collect::<Vec<_>>()).unwrap();
+    let teacher = trained(conv(6, 1), &data);
+    for (relation, weight) in [
+        (Relation::Features, 100.0),
+        (Relation::Attention, 1000.0),
+        (Relation::Similarity, 3000.0),
+        (Relation::Pkt, 30_000.0),
+        (Relation::Rkd, 1.0),
+        (Relation::Nst, 50.0),
+        (Relation::Vid, 1.0),
+    ] {
+        let mut student = conv(3, 2);
+        let names: Vec<String> = student.params().into_iter().map(|(n, _)| n).collect();
+        let recipe = Distill::kd(4.0).budget(6, 16).hint("act", "act", relation, weight);
+        let report = recipe.fit(&teacher, &mut student, &data).unwrap();
+        let hint = |i: usize| report.history.records[i].train["loss.hints"];
+        assert!(hint(5) < hint(0), "{relation:?}: {} {}", hint(0), hint(5));
+        let after: Vec<String> = student.params().into_iter().map(|(n, _)| n).collect();
+        assert_eq!(names, after);
+    }
+    let wrong = Distill::kd(4.0).hint("act", "convv", Relation::Attention, 1.0);
+    let error = wrong.fit(&teacher, &mut conv(3, 2), &data).unwrap_err().to_string();
+    assert!(error.contains("convv") && error.contains("conv, act, flat, head"), "{error}");
+}
+
+#[test]
+fn layers_are_paired_by_depth() {
+    let x = Tensor::zeros([1, 1, 8, 8]);
+    let pairs = map_layers(&conv(3, 1), &conv(6, 2), &x, 2).unwrap();
+    assert_eq!(pairs, [("conv".into(), "conv".into()), ("act".into(), "act".into())]);
+    assert!(
+        map_layers(&conv(3, 1), &conv(6, 2), &x, 9).unwrap_err().to_string().contains("1 to 2")
+    );
+}
+
+#[test]
+fn generations_peers_and_assistants_learn() {
+    let data = few();
+    let right = |net: &Sequential| {
+        let logits = outputs(net, data.features()).unwrap();
+        tl_nn::metric::accuracy(&logits, &data.labels().unwrap().into()).unwrap()
+    };
+    let recipe = Distill::kd(2.0).hard(0.5).budget(40, 32).lr(1e-2);
+    let all = recipe.born_again(2, |g| mlp(16, g as u64), &data).unwrap();
+    assert_eq!(all.len(), 2);
+    assert!(right(&all[1]) > 0.8, "{}", right(&all[1]));
+
+    let mut peers = [mlp(12, 1), mlp(16, 2)];
+    Distill::kd(1.0).weights(1.0, 1.0).budget(40, 32).lr(1e-2).mutual(&mut peers, &data).unwrap();
+    assert!(peers.iter().all(|p| right(p) > 0.8));
+    assert!(recipe.mutual(&mut peers[..1], &data).is_err());
+
+    let mut students = [mlp(16, 5), mlp(8, 6)];
+    let reports = recipe.chain(&all[1], &mut students, &data).unwrap();
+    assert_eq!(reports.len(), 2);
+    assert!(right(&students[1]) > 0.7, "{}", right(&students[1]));
+
+    let mut student = mlp(8, 7);
+    recipe.fit_many(&[&all[0], &all[1]], Some(&[1.0, 2.0]), &mut student, &data).unwrap();
+    assert!(right(&student) > 0.7);
+}
+
+#[test]
+fn other_losses_warm_up_and_anneal() {
+    let data = few();
+    let teacher = trained(mlp(16, 1), &data);
+    for soft in [
+        Soft::Standardised { temperature: 2.0 },
+        Soft::Dkd { alpha: 1.0, beta: 2.0, temperature: 4.0 },
+        Soft::Dist { beta: 1.0, gamma: 1.0, temperature: 1.0 },
+        Soft::LogitMse,
+        Soft::PseudoLabel { confidence: 0.5 },
+    ] {
+        let mut student = mlp(8, 2);
+        let recipe = Distill::new(soft).budget(4, 32).warmup(0.5);
+        let report = recipe.fit(&teacher, &mut student, &data).unwrap();
+        let hard = |i: usize| report.history.records[i].train["loss.hard"];
+        assert!(hard(3) < hard(0), "{soft:?}");
+    }
+    let annealed = Distill::kd(8.0).anneal(1.0).budget(2, 32);
+    annealed.fit(&teacher, &mut mlp(8, 2), &data).unwrap();
+}
+
+#[test]
+fn the_report_has_the_baseline_and_counts_what_there_is() {
+    let data = few();
+    let teacher = trained(mlp(16, 1), &data);
+    let recipe = Distill::kd(4.0).budget(2, 32);
+    let report = recipe.compare("digits", &teacher, |s| mlp(8, s), [&data, &data], 2).unwrap();
+    assert_eq!(report.trials.baseline().unwrap().name, NO_TEACHER);
+    assert_eq!(report.trials.way("distilled").unwrap().results.len(), 2);
+    let networks = &report.compression.networks;
+    assert_eq!(networks.len(), 3);
+    assert_eq!(networks[0].agreement, 1.0);
+    assert_eq!(networks[2].parameters, 64 * 8 + 8 + 80 + 10);
+    assert_eq!(networks[2].bytes, 4 * networks[2].parameters);
+    assert_eq!(networks[2].macs, Some(64 * 8 + 80));
+    let text = report.to_string();
+    assert!(text.contains("(baseline)") && text.contains("agreement"), "{text}");
+    let json = serde_json::to_string(&report).unwrap();
+    let back: DistillReport = serde_json::from_str(&json).unwrap();
+    assert_eq!(back.trials.ways.len(), 2);
+}
+
+#[test]
+fn multiply_adds_of_a_convolution_are_counted_by_hand() {
+    let x = Tensor::zeros([1, 1, 8, 8]);
+    assert_eq!(macs(&conv(3, 1), &x).unwrap(), Some(36 * 3 * 9 + 36 * 3 * 10));
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let data = few();
+    let teacher = mlp(4, 1);
+    let refused = |recipe: Distill, data: &Dataset| {
+        recipe.fit(&teacher, &mut mlp(4, 2), data).unwrap_err().to_string()
+    };
+    let unlabelled = data.without_targets();
+    assert!(refused(Distill::kd(4.0), &unlabelled).contains("0 for unlabelled data"));
+    assert!(refused(Distill::kd(4.0).weights(0.0, 0.0), &data).contains("above 0"));
+    assert!(refused(Distill::kd(4.0).weights(-1.0, 0.0), &data).contains("from 0 on"));
+    assert!(refused(Distill::kd(4.0).warmup(2.0), &data).contains("0 to 1"));
+    assert!(refused(Distill::kd(0.0), &data).contains("temperature is 0"));
+    assert!(refused(Distill::new(Soft::LogitMse).anneal(1.0), &data).contains("temperature"));
+    let dkd = Soft::Dkd { alpha: 1.0, beta: 8.0, temperature: 4.0 };
+    assert!(refused(Distill::new(dkd).hard(0.0), &unlabelled).contains("labels"));
+    let json = serde_json::to_string(&Distill::kd(4.0)).unwrap();
+    assert_eq!(serde_json::from_str::<Distill>(&json).unwrap(), Distill::kd(4.0));
+    let odd = json.replacen("epochs", "epoch", 1);
+    assert!(serde_json::from_str::<Distill>(&odd).is_err());
+}
+
+#[test]
+fn pruned_weights_stay_away_and_rounded_ones_are_near() {
+    let mut net = mlp(8, 1);
+    let pruned = prune_magnitude(&mut net, "**", 0.75).unwrap();
+    assert!((pruned.sparsity() - 0.75).abs() < 1e-9);
+    let zeros = |net: &Sequential| {
+        let all = net.params();
+        all.iter().flat_map(|(_, p)| p.tensor().to_vec()).filter(|w| *w == 0.0).count()
+    };
+    assert_eq!(zeros(&net), (64 * 8 + 80) * 3 / 4);
+    net.for_each_param(|_, p| {
+        p.update(|w| w.iter_mut().for_each(|w| *w += 0.5));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(zeros(&net), 0);
+    pruned.apply(&mut net).unwrap();
+    assert_eq!(zeros(&net), (64 * 8 + 80) * 3 / 4);
+    assert!(pruned.apply(&mut conv(3, 1)).is_err());
+    assert!(prune_magnitude(&mut net, "nothing", 0.5).is_err());
+    assert!(prune_magnitude(&mut net, "**", 1.0).is_err());
+
+    for (precision, near, bytes) in
+        [(Precision::F16, 5e-4, 2 * 592 + 4 * 18), (Precision::Int8, 1.0 / 254.0, 592 + 4 * 36)]
+    {
+        let before = mlp(8, 1);
+        let mut after = before.clone();
+        assert_eq!(round_weights(&mut after, precision).unwrap(), bytes);
+        for ((_, a), (_, b)) in before.params().iter().zip(after.params()) {
+            let (a, b) = (a.tensor().to_vec(), b.tensor().to_vec());
+            let largest = a.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+            assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() <= near * largest * 1.001));
+        }
+        assert_ne!(weights(&before), weights(&after));
+    }
+}
+
+#[test]
+fn integers_name_nearly_the_same_classes() {
+    let data = few();
+    let exact = trained(mlp(32, 1), &data);
+    let mut small = exact.clone();
+    assert_eq!(quantise_linear(&mut small, "hidden").unwrap(), 64 * 32 + 8 * 32);
+    quantise_linear(&mut small, "head").unwrap();
+    let (a, b) = (outputs(&exact, data.features()), outputs(&small, data.features()));
+    let same = agreement(&a.unwrap(), &b.unwrap()).unwrap();
+    assert!(same > 0.97, "{same}");
+    let error = quantise_linear(&mut small, "body").unwrap_err().to_string();
+    assert!(error.contains("body") && error.contains("Linear"), "{error}");
+}
+
+#[test]
+fn calibrated_inputs_saturate_and_bad_ones_are_named() {
+    let layer = Linear::without_bias(3, 2, &mut rng(0));
+    let typical = Tensor::from_slice(&[1.0, -0.5, 0.25], [1, 3]).unwrap();
+    let small = Int8Linear::new(&layer).unwrap().calibrated(&typical).unwrap();
+    let cx = &mut tl_nn::Ctx::eval();
+    let within = small.forward(&typical, cx).unwrap();
+    let exact = layer.forward(&typical, cx).unwrap().detach();
+    let off = within.sub(&exact).unwrap().abs().max([0, 1], false).unwrap().item().unwrap();
+    assert!(off < 0.02, "{off}");
+    let beyond = small.forward(&Tensor::full([1, 3], 50.0), cx).unwrap();
+    let most = small.forward(&Tensor::ones([1, 3]), cx).unwrap();
+    assert_eq!(beyond.to_vec(), most.to_vec());
+    let says = |e: tl_nn::Error, text: &str| assert!(e.to_string().contains(text), "{e}");
+    says(small.forward(&Tensor::ones([1, 4]), cx).unwrap_err(), "[.., 3]");
+    says(small.forward(&typical.requires_grad(), cx).unwrap_err(), "no gradient");
+    let odd = Tensor::full([2, 2], f32::NAN);
+    assert!(Int8Linear::from_weights(&odd, None).unwrap_err().to_string().contains("finite"));
+}
