@@ -85,7 +85,7 @@ pub fn load_pretrained<M: Module>(
     head: Option<&str>,
 ) -> Result<LoadReport> {
     const LEFT_OUT: [(&str, &str); 4] = [
-        ("position_ids", "**position_ids"),
+        ("position_ids", "**.position_ids"),
         ("cls.", "cls.**"),
         ("vocab_", "vocab_*.**"),
         ("n_averaged", "n_averaged"),
