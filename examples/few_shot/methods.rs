@@ -35,7 +35,7 @@ impl Budget {
         match (quick, full) {
             (true, _) => Self { pretrain: 2, metric: 20, maml: 4, reptile: 4, episodes: 30 },
             (false, false) => {
-                Self { pretrain: 12, metric: 200, maml: 60, reptile: 80, episodes: 80 }
+                Self { pretrain: 8, metric: 120, maml: 40, reptile: 50, episodes: 60 }
             }
             (false, true) => {
                 Self { pretrain: 15, metric: 3000, maml: 800, reptile: 1000, episodes: 600 }

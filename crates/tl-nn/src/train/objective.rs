@@ -32,6 +32,11 @@ impl Losses {
         Self { total, parts: Vec::new() }
     }
 
+    /// What is minimised.
+    pub fn total(&self) -> &Tensor {
+        &self.total
+    }
+
     /// Adds a number to the history under `name`. It is not minimised.
     #[must_use]
     pub fn part(mut self, name: &str, value: &Tensor) -> Self {
