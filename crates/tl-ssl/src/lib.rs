@@ -1,1 +1,57 @@
-//! Self-supervised learning: contrastive, non-contrastive and masked pre-training.
+//! Self-supervised learning: an encoder from unlabelled samples, so that a
+//! handful of labels is enough.
+//!
+//! Use it where samples are plenty and labels few, and you know changes that do
+//! not change what a sample is (shifts, crops, noise). It does not help where
+//! labels are plenty, or where such views are not known. Compare with principal
+//! components and logistic regression, and with training from scratch.
+//!
+//! ```
+//! # use rand::SeedableRng;
+//! use tl_data::{samples, transform::RandomAffine};
+//! use tl_nn::{Act, Ctx, Flatten, Forward, Linear, Sequential, shallow::LogisticRegression};
+//! use tl_ssl::{Method, Pretrain};
+//! # fn main() -> tl_ssl::Result<()> {
+//! # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+//! let digits = samples::digits();
+//! let mut encoder = Sequential::new()
+//!     .push(Flatten).push(Linear::new(64, 64, &mut rng)).push(Act::Relu);
+//! let views = RandomAffine::new().degrees(10.0).translate(0.12);
+//! Pretrain::new(Method::vicreg()).epochs(3).fit(&mut encoder, &digits, &views)?;
+//!
+//! // Now a few labels.
+//! let (few, test) = digits.k_shot(5, &mut rng)?;
+//! let features = |x: &tl_nn::Tensor| encoder.forward(x, &mut Ctx::eval());
+//! let probe = LogisticRegression::new().fit(&features(few.features())?, few.labels()?, 10)?;
+//! let predicted = probe.predict(&features(test.features())?)?;
+//! let right = predicted.iter().zip(test.labels()?).filter(|(p, y)| p == y).count();
+//! assert!(right as f64 > 0.75 * test.len() as f64);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | method | here | source |
+//! |---|---|---|
+//! | SimCLR | [`Method::SimClr`], [`nt_xent`] | Chen et al. 2020 |
+//! | MoCo | [`info_nce`] | He et al. 2020 |
+//! | SupCon | [`sup_con`] | Khosla et al. 2020 |
+//! | BYOL, SimSiam | [`Method::Byol`], [`Method::SimSiam`] | Grill et al. 2020, Chen and He 2021 |
+//! | Barlow Twins | [`barlow_twins`] | Zbontar et al. 2021 |
+//! | VICReg | [`vicreg`] | Bardes et al. 2022 |
+//! | SwAV, DINO | [`swav`], [`dino`] | Caron et al. 2020, 2021 |
+//! | SCARF | [`SwapColumns`] with [`nt_xent`] | Bahri et al. 2022 |
+
+mod corrupt;
+mod error;
+mod loss;
+mod monitor;
+mod pretrain;
+
+pub use corrupt::SwapColumns;
+pub use error::{Error, Result};
+pub use loss::{
+    VicReg, VicRegConvention, barlow_twins, dino, info_nce, negative_cosine, nt_xent,
+    sinkhorn_assign, sup_con, swav, vicreg,
+};
+pub use monitor::{Health, alignment, health};
+pub use pretrain::{Method, Pretrain, Pretrained, byol_decay};

@@ -1,0 +1,92 @@
+//! Pulling views together, pushing others apart.
+
+use super::{pair, temperature, unit};
+use crate::{Error, Result};
+use tl_tensor::{CrossEntropy, Elem, Indices, Tensor};
+
+/// NT-Xent (Chen et al. 2020, eq. 1) of two views `[n, d]`: the mean over all 2n
+/// of `-ln exp(s_ij/τ) / Σ_{k≠i} exp(s_ik/τ)`, with cosines `s`, `j` the other
+/// view of `i`; the positive stays in the denominator. SimCLR's `τ` is 0.5 for
+/// small images, 0.1 for ImageNet.
+///
+/// # Errors
+/// Views of different shapes, or of one sample; a temperature not above 0.
+pub fn nt_xent<E: Elem>(a: &Tensor<E>, b: &Tensor<E>, tau: f64) -> Result<Tensor<E>> {
+    let [n, _] = pair("nt-xent", a, b)?;
+    temperature("nt-xent", tau)?;
+    let z = unit(&Tensor::cat(&[a, b], 0)?)?;
+    let similar = z.matmul(&z.t()?)?.mul_scalar(E::from_f64(1.0 / tau));
+    let similar = similar.masked_fill(&Tensor::eye(2 * n), E::from_f64(-1e30))?;
+    let other: Indices = (0..2 * n).map(|i| (i + n) % (2 * n)).collect::<Vec<_>>().into();
+    Ok(CrossEntropy::new().loss(&similar, &other)?)
+}
+
+/// InfoNCE with a queue (He et al. 2020, eq. 1): `-ln` of the softmax of
+/// `q·k⁺/τ` among itself and all `q·queue/τ`, with vectors brought to length 1.
+/// Keys and queue are constants. MoCo's `τ` is 0.07, that of v2 0.2. `queue`
+/// `[m, d]`.
+///
+/// # Errors
+/// Shapes that do not fit; a temperature not above 0.
+pub fn info_nce<E: Elem>(
+    queries: &Tensor<E>,
+    keys: &Tensor<E>,
+    queue: &Tensor<E>,
+    tau: f64,
+) -> Result<Tensor<E>> {
+    let [n, _] = pair("info-nce", queries, keys)?;
+    temperature("info-nce", tau)?;
+    let (q, k) = (unit(queries)?, unit(&keys.detach())?);
+    let own = q.mul(&k)?.sum(-1, true)?;
+    let others = q.matmul(&unit(&queue.detach())?.t()?)?;
+    let logits = Tensor::cat(&[&own, &others], 1)?.mul_scalar(E::from_f64(1.0 / tau));
+    Ok(CrossEntropy::new().loss(&logits, &vec![0; n].into())?)
+}
+
+/// Supervised contrastive loss (Khosla et al. 2020, eq. 2, "out"): for every
+/// sample the mean of `-ln p` over the others of its class, a mean over the
+/// samples that have one. `z` `[n, d]` with a label for each; give views of one
+/// sample the same label.
+///
+/// # Errors
+/// Shapes that do not fit; no two samples of one class; a temperature not above
+/// 0.
+pub fn sup_con<E: Elem>(z: &Tensor<E>, labels: &[usize], tau: f64) -> Result<Tensor<E>> {
+    temperature("sup-con", tau)?;
+    let n = labels.len();
+    if z.rank() != 2 || z.dims()[0] != n {
+        let got = format!("{:?} for {n} labels", z.dims());
+        return Err(Error::argument("sup-con", "z", got, "[n, d] and a label for each"));
+    }
+    let same = |i: usize, j: usize| i != j && labels[i] == labels[j];
+    let counts: Vec<f64> = (0..n).map(|i| (0..n).filter(|&j| same(i, j)).count() as f64).collect();
+    let anchors = counts.iter().filter(|c| **c > 0.0).count();
+    if anchors == 0 {
+        let expected = "two samples of one class at least";
+        return Err(Error::argument("sup-con", "labels", "no pair", expected));
+    }
+    let weight: Vec<E> = (0..n * n)
+        .map(|at| (at / n, at % n))
+        .map(|(i, j)| if same(i, j) { 1.0 / (counts[i] * anchors as f64) } else { 0.0 })
+        .map(E::from_f64)
+        .collect();
+    let z = unit(z)?;
+    let similar = z.matmul(&z.t()?)?.mul_scalar(E::from_f64(1.0 / tau));
+    let own = Tensor::<E>::eye(n);
+    let log_p = similar.masked_fill(&own, E::from_f64(-1e30))?.log_softmax(-1)?;
+    let log_p = log_p.masked_fill(&own, E::ZERO)?;
+    Ok(log_p.mul(&Tensor::from_vec(weight, [n, n])?)?.sum_all().neg())
+}
+
+/// `2 - 2 cos(p, z)`, a mean over samples, with `z` as a constant: what BYOL
+/// (Grill et al. 2020, eq. 2) minimises, and SimSiam up to a factor. Sum it over
+/// both directions.
+///
+/// # Errors
+/// Views of different shapes, or of one sample.
+pub fn negative_cosine<E: Elem>(predicted: &Tensor<E>, target: &Tensor<E>) -> Result<Tensor<E>> {
+    pair("negative cosine", predicted, target)?;
+    let cosine = unit(predicted)?.mul(&unit(&target.detach())?)?.sum(-1, false)?;
+    let two = E::from_f64(2.0);
+    Ok(cosine.mean_all().mul_scalar(E::ZERO - two).add_scalar(two))
+}
