@@ -221,6 +221,11 @@ fn losses_on_predictions() {
         / 3.0;
     approx::assert_relative_eq!(item(class_confusion(&z, 2.0).unwrap()), want, max_relative = 1e-6);
 
+    // A class without any probability is no division by 0.
+    let sure = Tensor::from_vec(vec![0.0, -1e5, 0.0, -1e5], [2, 2]).unwrap();
+    assert!(item(class_confusion(&sure, 1.0).unwrap()).is_finite());
+    assert!(mcd_discrepancy(&random(1, &[1, 3]), &random(2, &[4, 3])).is_err());
+
     let teacher = Tensor::from_vec(vec![9.0, 0.0, 0.5, 0.0], [2, 2]).unwrap();
     let student = Tensor::from_vec(vec![1.0, 2.0, 3.0, 4.0], [2, 2]).unwrap();
     let (loss, part) = pseudo_label_loss(&student, &teacher, 0.95).unwrap();

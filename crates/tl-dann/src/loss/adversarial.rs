@@ -115,6 +115,10 @@ pub fn entropy_weights<E: Elem>(probabilities: &Tensor<E>) -> Result<Tensor<E>> 
 /// # Errors
 /// Shapes that differ.
 pub fn mcd_discrepancy<E: Elem>(a: &Tensor<E>, b: &Tensor<E>) -> Result<Tensor<E>> {
+    if a.shape() != b.shape() {
+        let got = format!("{:?} and {:?}", a.dims(), b.dims());
+        return Err(Error::argument("mcd", "logits", got, "one shape for both"));
+    }
     Ok(a.softmax(-1)?.sub(&b.softmax(-1)?)?.abs().mean_all())
 }
 

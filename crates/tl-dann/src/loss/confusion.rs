@@ -40,7 +40,9 @@ pub fn class_confusion<E: Elem>(logits: &Tensor<E>, temperature: f64) -> Result<
     let w = super::entropy_weights(&p)?;
     let w = w.mul_scalar(E::from_f64(n as f64)).div(&w.sum_all())?;
     let correlation = p.mul(&w.unsqueeze(1)?)?.t()?.matmul(&p)?;
-    let rows = correlation.div(&correlation.sum(1, true)?)?;
+    // A class that no sample may be of has an empty row.
+    let sums = correlation.sum(1, true)?.clamp(E::from_f64(1e-12), E::from_f64(f64::INFINITY));
+    let rows = correlation.div(&sums)?;
     let kept = rows.mul(&Tensor::<E>::eye(c))?.sum_all();
     Ok(rows.sum_all().sub(&kept)?.mul_scalar(E::from_f64(1.0 / c as f64)))
 }
