@@ -70,3 +70,60 @@ pub fn lines(x_title: &str, y_title: &str, series: &[Series<'_>]) -> Outcome<Str
     }
     Ok(svg)
 }
+
+/// A technique beside its baseline.
+pub struct Gain {
+    /// What it is, and on what data.
+    pub name: String,
+    /// Without it, and with it.
+    pub sides: [Summary; 2],
+}
+
+/// A pair of bars for each technique, with 95% intervals; results are parts of 1.
+pub fn gains(gains: &[Gain]) -> Outcome<String> {
+    const ROW: u32 = 62;
+    let mut svg = String::new();
+    {
+        let height = 60 + ROW * gains.len() as u32;
+        let area = SVGBackend::with_string(&mut svg, (640, height)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let rows = gains.len() as f64;
+        let mut chart = ChartBuilder::on(&area)
+            .margin(14)
+            .x_label_area_size(30)
+            .build_cartesian_2d(0.0..1.0, rows..0.0)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .disable_y_axis()
+            .x_label_formatter(&|x| format!("{:.0}%", x * 100.0))
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(RGBColor(225, 225, 225))
+            .label_style(("sans-serif", 13))
+            .draw()?;
+        for (row, gain) in gains.iter().enumerate() {
+            let top = row as f64;
+            let [before, after] = gain.sides;
+            let text = format!("{}: {:.3} -> {:.3}", gain.name, before.mean, after.mean);
+            chart.draw_series(std::iter::once(Text::new(
+                text,
+                (0.003, top + 0.08),
+                ("sans-serif", 14).into_font(),
+            )))?;
+            for (i, (side, colour)) in
+                [(before, COLOURS[0]), (after, COLOURS[2])].iter().enumerate()
+            {
+                let (from, to) = (top + 0.38 + 0.24 * i as f64, top + 0.58 + 0.24 * i as f64);
+                let bar = Rectangle::new([(0.0, from), (side.mean, to)], colour.mix(0.85).filled());
+                chart.draw_series(std::iter::once(bar))?;
+                let middle = f64::midpoint(from, to);
+                let interval = side.interval();
+                let ends = [interval.low, interval.high].map(|x| (x.clamp(0.0, 1.0), middle));
+                let line = PathElement::new(ends, BLACK.stroke_width(2));
+                chart.draw_series(std::iter::once(line))?;
+            }
+        }
+        area.present()?;
+    }
+    Ok(svg)
+}

@@ -2,13 +2,21 @@
 
 use super::{Outcome, table::Table};
 use std::{fmt::Write, path::Path};
+use transfer_learning::data::Dataset;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;\
-padding:0 1rem;color:#222}h1,h2{line-height:1.2}table{border-collapse:collapse;margin:1rem 0}\
-th,td{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #ddd}\
-th{border-bottom:2px solid #888}svg{max-width:100%;height:auto}\
-.grid{display:flex;flex-wrap:wrap;gap:.7rem}.card{text-align:center;font-size:.85rem;\
-width:5.6rem}.card svg{width:5.2rem;border:1px solid #ccc}.wrong{color:#b3261e}";
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#222;--paper:#fff;--line:#ccc;--soft:#f4f4f4;--bad:#b3261e}\
+@media(prefers-color-scheme:dark){\
+:root{--ink:#e6e6e6;--paper:#181818;--line:#555;--soft:#262626;--bad:#ff8a80}}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;\
+color:var(--ink);background:var(--paper)}h1,h2,h3{line-height:1.2}\
+.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0}\
+th,td{padding:.3rem .8rem;text-align:left;border-bottom:1px solid var(--line)}\
+th{border-bottom-width:2px}figure{margin:1rem 0}figure svg{max-width:100%;height:auto;\
+border-radius:.5rem}pre{overflow-x:auto;background:var(--soft);padding:.8rem;\
+border-radius:.5rem;font-size:.85rem}.grid{display:flex;flex-wrap:wrap;gap:.7rem}\
+.card{text-align:center;font-size:.85rem;width:5.6rem}\
+.card svg{width:5.2rem;border:1px solid var(--line)}.wrong{color:var(--bad)}";
 
 /// A grey image with lines of text below it.
 pub struct Card {
@@ -18,6 +26,38 @@ pub struct Card {
     pub width: usize,
     /// A text, and whether it is right.
     pub lines: Vec<(String, bool)>,
+}
+
+impl Card {
+    /// A sample and the class that was said of it; if it is another, that too.
+    pub fn named(
+        pixels: Vec<f32>,
+        width: usize,
+        names: &[String],
+        said: usize,
+        truth: usize,
+    ) -> Self {
+        let name = |class: usize| names.get(class).cloned().unwrap_or_default();
+        let mut lines = vec![(name(said), said == truth)];
+        if said != truth {
+            lines.push((format!("is {}", name(truth)), true));
+        }
+        Self { pixels, width, lines }
+    }
+}
+
+/// Samples spread evenly over a test set of grey images, and what was said of
+/// them.
+pub fn cards(test: &Dataset, predicted: &[usize], count: usize) -> Outcome<Vec<Card>> {
+    let (labels, names) = (test.labels()?, test.class_names());
+    let (pixels, width) = (test.features().to_vec(), *test.sample_shape().last().unwrap_or(&1));
+    let size: usize = test.sample_shape().iter().product();
+    let places = (0..test.len()).step_by((test.len() / count).max(1)).take(count);
+    let card = |i: usize| {
+        let own = pixels[i * size..(i + 1) * size].to_vec();
+        Card::named(own, width, names, predicted[i], labels[i])
+    };
+    Ok(places.map(card).collect())
 }
 
 /// A page under construction.
@@ -52,9 +92,20 @@ impl Page {
         self.html += &format!("<p>{}</p>\n", escape(text));
     }
 
-    /// A drawing.
-    pub fn svg(&mut self, svg: &str) {
-        self.html += &format!("<figure>{svg}</figure>\n");
+    /// A smaller heading.
+    pub fn subheading(&mut self, text: &str) {
+        self.html += &format!("<h3>{}</h3>\n", escape(text));
+    }
+
+    /// Lines of a program.
+    pub fn code(&mut self, code: &str) {
+        self.html += &format!("<pre><code>{}</code></pre>\n", escape(code));
+    }
+
+    /// A drawing, and its text for those who do not see it.
+    pub fn svg(&mut self, svg: &str, text: &str) {
+        let text = escape(text);
+        self.html += &format!("<figure role=\"img\" aria-label=\"{text}\">{svg}</figure>\n");
     }
 
     /// A table.
@@ -65,7 +116,8 @@ impl Page {
         };
         let (header, rows) = table.cells();
         let body: String = rows.iter().map(|row| line(row, "td")).collect();
-        self.html += &format!("<table>\n{}{body}</table>\n", line(header, "th"));
+        self.html +=
+            &format!("<div class=\"wide\"><table>\n{}{body}</table></div>\n", line(header, "th"));
     }
 
     /// Images with text; what is wrong is red.
@@ -77,8 +129,8 @@ impl Page {
                 format!("<div{class}>{}</div>", escape(text))
             });
             let lines: String = lines.collect();
-            self.html +=
-                &format!("<div class=\"card\">{}{lines}</div>\n", grey(&card.pixels, card.width));
+            let svg = grey(&card.pixels, card.width);
+            self.html += &format!("<div class=\"card\">{svg}{lines}</div>\n");
         }
         self.html += "</div>\n";
     }
@@ -96,7 +148,8 @@ impl Page {
 fn grey(pixels: &[f32], width: usize) -> String {
     let height = pixels.len() / width.max(1);
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {width} {height}\" shape-rendering=\"crispEdges\">\
+        "<svg viewBox=\"0 0 {width} {height}\" shape-rendering=\"crispEdges\" \
+         role=\"img\" aria-label=\"a sample\">\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>"
     );
     for (i, &pixel) in pixels.iter().enumerate().filter(|(_, p)| **p > 0.02) {

@@ -1,16 +1,17 @@
 //! One seed of the experiment: a source model, then three ways to learn the
 //! target from a few labels.
 
-use crate::{net::Net, shared::Outcome};
+use crate::{
+    learn::{self, loss, train, uci_halves},
+    net::Net,
+    shared::Outcome,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
 use transfer_learning::{
-    data::{Batch, Batching, Dataset, samples},
-    nn::{
-        AdamW, CrossEntropy, Error, Linear, Load, Optimizer, Result, Schedule, StateDict, Trainer,
-        metric::{accuracy, predictions},
-    },
+    data::{Batching, Dataset, samples},
+    nn::{AdamW, Linear, Load, Optimizer, Result, Schedule, StateDict, Trainer},
     prelude::*,
 };
 
@@ -37,22 +38,18 @@ pub struct Run {
 }
 
 /// Both directions between the two sets of digits.
-pub fn domains() -> Vec<Domains> {
-    let uci = samples::digits();
+pub fn domains() -> Outcome<Vec<Domains>> {
     let (mnist, mnist_test) = samples::mnist_8x8();
-    // UCI's digits have no split of their own: it is the same for all seeds.
-    let mut rng = ChaCha8Rng::seed_from_u64(2026);
-    let halves = uci.split(0.5, &mut rng);
-    let mut all = vec![Domains {
-        name: "UCI digits -> MNIST 8x8".to_owned(),
-        source: uci,
-        pool: mnist.clone(),
-        test: mnist_test,
-    }];
-    if let Ok((pool, test)) = halves {
-        all.push(Domains { name: "MNIST 8x8 -> UCI digits".to_owned(), source: mnist, pool, test });
-    }
-    all
+    let (pool, test) = uci_halves()?;
+    Ok(vec![
+        Domains {
+            name: "UCI digits -> MNIST 8x8".to_owned(),
+            source: samples::digits(),
+            pool: mnist.clone(),
+            test: mnist_test,
+        },
+        Domains { name: "MNIST 8x8 -> UCI digits".to_owned(), source: mnist, pool, test },
+    ])
 }
 
 /// How long each way trains: the same number of steps for all.
@@ -90,7 +87,7 @@ pub fn run(domains: &Domains, shots: &[usize], seed: u64, quick: bool) -> Outcom
         let start = Instant::now();
         let mut scratch = Net::new(classes, &mut rng);
         train(&mut scratch, &few, AdamW::new(3e-3), budget.steps, seed)?;
-        let scratch = test(&scratch, &domains.test, start)?;
+        let scratch = run_of(&scratch, &domains.test, start)?;
 
         let start = Instant::now();
         let pretrained = load(&checkpoint, classes, &mut rng)?;
@@ -99,7 +96,7 @@ pub fn run(domains: &Domains, shots: &[usize], seed: u64, quick: bool) -> Outcom
         let start = Instant::now();
         let mut tuned = pretrained;
         train(&mut tuned, &few, AdamW::new(1e-3), budget.steps, seed)?;
-        let tuned = test(&tuned, &domains.test, start)?;
+        let tuned = run_of(&tuned, &domains.test, start)?;
         results.push([scratch, frozen, tuned]);
     }
     Ok(results)
@@ -111,30 +108,6 @@ fn load(checkpoint: &[u8], classes: usize, rng: &mut ChaCha8Rng) -> Result<Net> 
     let weights = StateDict::from_bytes(checkpoint.to_vec())?;
     let _ = net.load(&weights, &Load::strict().ignore("fc.**")?.keep("fc.**")?)?;
     Ok(net)
-}
-
-fn loss<M: Forward>(model: &M, batch: &Batch, cx: &mut Ctx) -> Result<Tensor> {
-    let labels = batch.labels().map_err(Error::other)?;
-    Ok(CrossEntropy::new().loss(&model.forward(&batch.features, cx)?, labels)?)
-}
-
-/// So many steps on a few samples.
-fn train<M: Forward>(
-    model: &mut M,
-    data: &Dataset,
-    rule: AdamW,
-    steps: usize,
-    seed: u64,
-) -> Outcome {
-    let loader = data.batches(Batching::new(32).shuffled(seed))?;
-    let optimizer = Optimizer::new(rule).schedule(Schedule::cosine(steps as u64, 0.0));
-    let epochs = steps.div_ceil(loader.len());
-    Trainer::new(optimizer, epochs).seed(seed).fit(
-        model,
-        |epoch| loader.epoch(epoch as u64),
-        loss,
-    )?;
-    Ok(())
 }
 
 /// A linear head on features that are computed once.
@@ -151,14 +124,10 @@ fn probe(
     };
     let mut head: Linear = net.fc.clone();
     train(&mut head, &features(few)?, AdamW::new(1e-2), steps, seed)?;
-    test(&head, &features(test_set)?, start)
+    run_of(&head, &features(test_set)?, start)
 }
 
-fn test<M: Forward>(model: &M, data: &Dataset, start: Instant) -> Outcome<Run> {
-    let logits = model.forward(data.features(), &mut Ctx::eval())?;
-    Ok(Run {
-        accuracy: accuracy(&logits, &data.labels()?.into())?,
-        predicted: predictions(&logits)?,
-        seconds: start.elapsed().as_secs_f64(),
-    })
+fn run_of<M: Forward>(model: &M, data: &Dataset, start: Instant) -> Outcome<Run> {
+    let (accuracy, predicted) = learn::test(model, data)?;
+    Ok(Run { accuracy, seconds: start.elapsed().as_secs_f64(), predicted })
 }

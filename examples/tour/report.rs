@@ -4,13 +4,12 @@ use crate::{
     experiment::{Domains, Run, WAYS},
     shared::{
         Outcome,
-        chart::{self, Series},
+        chart::{self, Gain, Series},
         page::{Card, Page},
         rows::{Row, Side},
         table::Table,
     },
 };
-use std::path::Path;
 use transfer_learning::nn::metric::{Comparison, Summary, paired_t_test};
 
 /// The techniques that the ways stand for; the first is the baseline.
@@ -79,17 +78,18 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// The page for the browser.
-    pub fn save(&self, path: &Path) -> Outcome {
-        let mut page = Page::new("A model from one domain, a few labels in another");
+    /// Curves, tables and samples.
+    pub fn draw(&self, page: &mut Page) -> Outcome {
+        page.heading("Feature extraction and fine-tuning");
         page.text(
             "A small convolutional network learns handwritten digits of one origin. Then it meets \
              digits of another origin, with only a few labels. Lines are means over seeds, bands \
              their 95% intervals; all ways of learning take the same number of steps.",
         );
         for part in &self.parts {
-            page.heading(&part.domains.name);
-            page.svg(&part.chart()?);
+            let name = &part.domains.name;
+            page.subheading(name);
+            page.svg(&part.chart()?, &format!("accuracy against labels per class, {name}"));
             page.table(&part.table());
             page.text(&format!(
                 "Test images and what the models of one seed see in them after {} labels a class: {}.",
@@ -98,7 +98,19 @@ impl<'a> Report<'a> {
             ));
             page.images(&part.samples()?);
         }
-        page.save(path)
+        Ok(())
+    }
+
+    /// What the two techniques gain with the fewest labels, where both were
+    /// pre-trained on more.
+    pub fn gains(&self) -> Vec<Gain> {
+        let Some(part) = self.parts.last() else { return Vec::new() };
+        let Some(line) = part.lines.first() else { return Vec::new() };
+        let name = |way: usize| {
+            format!("{}, {}, {} a class", TECHNIQUES[way], part.domains.name, line.shots)
+        };
+        let gain = |way| Gain { name: name(way), sides: [line.ways[0], line.ways[way]] };
+        [1, 2].map(gain).into()
     }
 
     /// A row for each technique and number of labels.
