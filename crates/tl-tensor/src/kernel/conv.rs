@@ -1,10 +1,13 @@
-//! Convolution by windows and matrix products, image by image.
+//! Convolution by windows and matrix products, a few images at a time.
 //!
-//! The matrix of windows of one image lives in a buffer of the task and stays
-//! in cache; images run side by side. The weight gradient is summed in a fixed
-//! number of parts, so its bits do not depend on the number of threads.
+//! The matrix of windows of a tile of images lives in a buffer of the task and
+//! stays in cache; tiles run side by side. Small maps share a tile, so that the
+//! products are wide enough. The size of a tile and the parts of the weight
+//! gradient's sum depend on shapes alone: the bits are the same for any number of
+//! threads.
 
 use super::{
+    depthwise,
     gemm::{Matrix, gemm},
     im2col::{Windows, col2im, im2col},
     parallel,
@@ -13,6 +16,10 @@ use crate::{Elem, Value, buffer::Buffer};
 
 /// Parts in which the weight gradient is summed.
 const PARTS: usize = 8;
+/// Columns that a product should have.
+const WIDE: usize = 512;
+/// Entries that the matrix of windows may have, for the sake of the cache.
+const LARGEST: usize = 1 << 17;
 
 /// A convolution of `images` images; the windows are those of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +32,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    fn input_size(&self) -> usize {
+    pub(super) fn input_size(&self) -> usize {
         self.windows.channels * self.windows.image[0] * self.windows.image[1]
     }
 
@@ -37,27 +44,75 @@ impl Geometry {
         self.out_channels * self.windows.rows()
     }
 
-    fn work(&self) -> usize {
+    pub(super) fn work(&self) -> usize {
         self.images * self.groups * self.weight_size() * self.windows.columns()
     }
-}
 
-/// Calls `f` with the windows of `image` as a matrix.
-fn with_columns<E: Elem, R>(
-    w: &Windows,
-    image: &[E],
-    scratch: &mut [E],
-    f: impl FnOnce(&[E]) -> R,
-) -> R {
-    if w.is_identity() {
-        return f(image);
+    fn is_depthwise(&self) -> bool {
+        self.windows.channels == 1 && self.out_channels == 1
     }
-    im2col(w, image, scratch);
-    f(scratch)
-}
 
-fn scratch<E: Elem>(w: &Windows) -> Buffer<E> {
-    Buffer::scratch(if w.is_identity() { 0 } else { w.rows() * w.columns() })
+    /// Images that share a product: 1 where a map is wide enough or there are
+    /// groups, and never so many that there are fewer than eight tiles.
+    fn tile(&self) -> usize {
+        if self.groups > 1 {
+            return 1;
+        }
+        let columns = self.windows.columns().max(1);
+        let fit = LARGEST / (self.windows.rows() * columns).max(1);
+        WIDE.div_ceil(columns).min(fit).min(self.images / 8).max(1)
+    }
+
+    /// Whether tiles are many enough to run side by side; else their products
+    /// are spread.
+    fn side_by_side(&self, tile: usize) -> bool {
+        self.images.div_ceil(tile) * self.groups >= parallel::threads()
+    }
+
+    /// Room for the windows of a tile, or for nothing if they are the image.
+    fn scratch<E: Elem>(&self, tile: usize) -> Buffer<E> {
+        let w = &self.windows;
+        Buffer::scratch(if self.is_plain(tile) { 0 } else { w.rows() * w.columns() * tile })
+    }
+
+    /// Whether the matrix of windows is the image itself.
+    fn is_plain(&self, tile: usize) -> bool {
+        tile == 1 && self.windows.is_identity()
+    }
+
+    /// Calls `f` with the windows of `images` side by side.
+    fn with_columns<E: Elem, R>(
+        &self,
+        images: &[E],
+        scratch: &mut [E],
+        f: impl FnOnce(&[E]) -> R,
+    ) -> R {
+        let count = images.len() / self.input_size().max(1);
+        if self.is_plain(count) {
+            return f(images);
+        }
+        let columns = self.windows.columns();
+        for (i, image) in images.chunks_exact(self.input_size()).enumerate() {
+            im2col(&self.windows, image, scratch, count * columns, i * columns);
+        }
+        f(scratch)
+    }
+
+    /// Maps `[image][channel]` as a matrix `[channel][image]`, in `scratch`
+    /// unless it is that already.
+    fn side<'a, E: Elem>(&self, maps: &'a [E], scratch: &'a mut [E]) -> &'a [E] {
+        let count = maps.len() / self.output_size().max(1);
+        if count <= 1 {
+            return maps;
+        }
+        let columns = self.windows.columns();
+        for (i, image) in maps.chunks_exact(self.output_size()).enumerate() {
+            for (channel, map) in image.chunks_exact(columns).enumerate() {
+                scratch[(channel * count + i) * columns..][..columns].copy_from_slice(map);
+            }
+        }
+        scratch
+    }
 }
 
 /// `out[image][group] = weight[group] · columns(x[image][group]) + bias`.
@@ -70,23 +125,46 @@ pub(crate) fn forward<E: Elem>(
 ) {
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (x, weight) = (x.raw(), weight.raw());
+    if g.is_depthwise() {
+        depthwise::forward(g, x, weight, bias, out);
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
-    let side_by_side = g.images * g.groups >= parallel::threads();
+    let tile = g.tile();
+    let side_by_side = g.side_by_side(tile);
     let work = if side_by_side { g.work() } else { 0 };
-    parallel::chunks(out, g.output_size(), work, |i, out| {
+    parallel::chunks(out, tile * g.output_size(), work, |i, out| {
         let group = i % g.groups;
-        if let Some(bias) = bias {
-            let bias = &bias[group * g.out_channels..];
-            for (out, &b) in out.chunks_exact_mut(columns.max(1)).zip(bias) {
-                out.fill(b);
-            }
-        }
-        let mut buffer = scratch(&g.windows);
-        let image = &x[i * g.input_size()..][..g.input_size()];
-        with_columns(&g.windows, image, buffer.as_mut_slice(), |matrix| {
+        let count = out.len() / g.output_size().max(1);
+        let mut buffer = g.scratch(count);
+        let images = &x[i * tile * g.input_size()..][..count * g.input_size()];
+        let bias = bias.map(|bias| &bias[group * g.out_channels..]);
+        g.with_columns(images, buffer.as_mut_slice(), |matrix| {
             let weight = Matrix::new(&weight[group * g.weight_size()..], rows);
-            let shape = (g.out_channels, rows, columns);
-            gemm(shape, weight, Matrix::new(matrix, columns), out, bias.is_some(), !side_by_side);
+            let shape = (g.out_channels, rows, count * columns);
+            let matrix = Matrix::new(matrix, count * columns);
+            if count == 1 {
+                for (out, &b) in out.chunks_exact_mut(columns.max(1)).zip(bias.unwrap_or(&[])) {
+                    out.fill(b);
+                }
+                gemm(shape, weight, matrix, out, bias.is_some(), !side_by_side);
+                return;
+            }
+            let mut product = Buffer::scratch(count * g.output_size());
+            let product = product.as_mut_slice();
+            gemm(shape, weight, matrix, product, false, !side_by_side);
+            for (image, out) in out.chunks_exact_mut(g.output_size()).enumerate() {
+                for (channel, out) in out.chunks_exact_mut(columns).enumerate() {
+                    let map = &product[(channel * count + image) * columns..][..columns];
+                    match bias {
+                        Some(bias) => {
+                            let b = bias[channel];
+                            out.iter_mut().zip(map).for_each(|(out, &x)| *out = x + b);
+                        }
+                        None => out.copy_from_slice(map),
+                    }
+                }
+            }
         });
     });
 }
@@ -100,22 +178,32 @@ pub(crate) fn input_gradient<E: Elem>(
 ) {
     let (grad, weight) = (grad.contiguous(), weight.contiguous());
     let (grad, weight) = (grad.raw(), weight.raw());
+    if g.is_depthwise() {
+        depthwise::input_gradient(g, grad, weight, out);
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
-    let side_by_side = g.images * g.groups >= parallel::threads();
+    let tile = g.tile();
+    let side_by_side = g.side_by_side(tile);
     let work = if side_by_side { g.work() } else { 0 };
-    parallel::chunks(out, g.input_size(), work, |i, out| {
+    parallel::chunks(out, tile * g.input_size(), work, |i, out| {
         let group = i % g.groups;
+        let count = out.len() / g.input_size().max(1);
         let weight = Matrix::new(&weight[group * g.weight_size()..], rows).t();
-        let grad = Matrix::new(&grad[i * g.output_size()..], columns);
-        let shape = (rows, g.out_channels, columns);
-        if g.windows.is_identity() {
+        let maps = &grad[i * tile * g.output_size()..][..count * g.output_size()];
+        let mut sides = Buffer::scratch(if count > 1 { maps.len() } else { 0 });
+        let grad = Matrix::new(g.side(maps, sides.as_mut_slice()), count * columns);
+        let shape = (rows, g.out_channels, count * columns);
+        if g.is_plain(count) {
             gemm(shape, weight, grad, out, false, !side_by_side);
             return;
         }
-        let mut buffer = scratch(&g.windows);
+        let mut buffer = g.scratch(count);
         gemm(shape, weight, grad, buffer.as_mut_slice(), false, !side_by_side);
         out.fill(E::ZERO);
-        col2im(&g.windows, buffer.as_mut_slice(), out);
+        for (image, out) in out.chunks_exact_mut(g.input_size()).enumerate() {
+            col2im(&g.windows, buffer.as_mut_slice(), out, count * columns, image * columns);
+        }
     });
 }
 
@@ -123,22 +211,33 @@ pub(crate) fn input_gradient<E: Elem>(
 pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<E>, out: &mut [E]) {
     let (x, grad) = (x.contiguous(), grad.contiguous());
     let (x, grad) = (x.raw(), grad.raw());
+    if g.is_depthwise() {
+        depthwise::weight_gradient(g, x, grad, out);
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
     let size = g.groups * g.weight_size();
     out.fill(E::ZERO);
-    let parts = PARTS.min(g.images).max(1);
+    let tile = g.tile();
+    let tiles = g.images.div_ceil(tile);
+    let parts = PARTS.min(tiles).max(1);
     let sums = parallel::collect(parts, g.work(), |part| {
         let mut sum = Buffer::filled(size, E::ZERO);
-        let mut buffer = scratch(&g.windows);
-        let images = g.images * part / parts..g.images * (part + 1) / parts;
-        for i in images.start * g.groups..images.end * g.groups {
+        let mut buffer = g.scratch(tile);
+        let mut sides = Buffer::scratch(if tile > 1 { tile * g.output_size() } else { 0 });
+        let own = tiles * part / parts..tiles * (part + 1) / parts;
+        for i in own.start * g.groups..own.end * g.groups {
             let group = i % g.groups;
-            let image = &x[i * g.input_size()..][..g.input_size()];
-            with_columns(&g.windows, image, buffer.as_mut_slice(), |matrix| {
-                let grad = Matrix::new(&grad[i * g.output_size()..], columns);
+            let count = tile.min(g.images - i / g.groups * tile);
+            let images = &x[i * tile * g.input_size()..][..count * g.input_size()];
+            let maps = &grad[i * tile * g.output_size()..][..count * g.output_size()];
+            let sides = g.side(maps, sides.as_mut_slice());
+            g.with_columns(images, buffer.as_mut_slice(), |matrix| {
+                let grad = Matrix::new(sides, count * columns);
                 let into = &mut sum.as_mut_slice()[group * g.weight_size()..][..g.weight_size()];
-                let shape = (g.out_channels, columns, rows);
-                gemm(shape, grad, Matrix::new(matrix, columns).t(), into, true, false);
+                let shape = (g.out_channels, count * columns, rows);
+                let matrix = Matrix::new(matrix, count * columns).t();
+                gemm(shape, grad, matrix, into, true, false);
             });
         }
         sum

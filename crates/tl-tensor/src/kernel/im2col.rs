@@ -1,5 +1,6 @@
 //! Windows of an image as columns of a matrix, and back.
 
+use super::parallel::simd;
 use crate::Elem;
 
 /// How windows lie in an image of several channels.
@@ -34,7 +35,7 @@ impl Windows {
 
     /// The window positions `from..to` along axis `a` at which kernel place `k`
     /// lies inside of the image, and the image place of the first.
-    fn inside(&self, a: usize, k: usize) -> (usize, usize, usize) {
+    pub(super) fn inside(&self, a: usize, k: usize) -> (usize, usize, usize) {
         let (stride, shift) = (self.stride[a], k * self.dilation[a]);
         let from = self.padding[a].saturating_sub(shift).div_ceil(stride);
         let limit = self.image[a] + self.padding[a];
@@ -43,30 +44,73 @@ impl Windows {
         let first = (from * stride + shift).wrapping_sub(self.padding[a]);
         (from, to, first)
     }
+
+    /// Whether a window's place in the image moves as the window does: then a row
+    /// of the matrix is the plane itself, shifted.
+    fn is_shift(&self) -> bool {
+        self.stride == [1, 1] && self.out[1] == self.image[1]
+    }
+
+    /// [`inside`](Self::inside) for every kernel place along axis `a`.
+    fn along(&self, a: usize) -> Vec<(usize, usize, usize)> {
+        (0..self.kernel[a]).map(|k| self.inside(a, k)).collect()
+    }
 }
 
-/// Writes the windows of `image` (channels × height × width) as columns:
-/// `matrix` is `rows × columns`.
-pub(crate) fn im2col<E: Elem>(w: &Windows, image: &[E], matrix: &mut [E]) {
+/// The entries of a shifted plane that came from the lines before and after:
+/// right of `right` in each line but the last, left of `left` in the next one.
+#[inline(always)]
+fn clear_seams<E: Elem>(row: &mut [E], width: usize, lines: (usize, usize), edge: (usize, usize)) {
+    let ((top, bottom), (left, right)) = (lines, edge);
+    for line in top + 1..bottom {
+        row[(line - 1) * width + right..line * width + left].fill(E::ZERO);
+    }
+}
+
+/// Writes the windows of `image` (channels × height × width) as columns of
+/// `matrix`, whose rows have `length` entries: from `at` on.
+pub(crate) fn im2col<E: Elem>(
+    w: &Windows,
+    image: &[E],
+    matrix: &mut [E],
+    length: usize,
+    at: usize,
+) {
+    simd(
+        #[inline(always)]
+        || im2col_lines(w, image, matrix, length, at),
+    );
+}
+
+#[inline(always)]
+fn im2col_lines<E: Elem>(w: &Windows, image: &[E], matrix: &mut [E], length: usize, at: usize) {
     let [height, width] = w.image;
     let [out_height, out_width] = w.out;
-    let mut rows = matrix.chunks_exact_mut(w.columns().max(1));
+    let (down, across) = (w.along(0), w.along(1));
+    let mut rows = matrix.chunks_exact_mut(length.max(1));
     for channel in 0..w.channels {
         let plane = &image[channel * height * width..][..height * width];
-        for ky in 0..w.kernel[0] {
-            let (top, bottom, y0) = w.inside(0, ky);
-            for kx in 0..w.kernel[1] {
-                let (left, right, x0) = w.inside(1, kx);
+        for &(top, bottom, y0) in &down {
+            for &(left, right, x0) in &across {
                 let Some(row) = rows.next() else { return };
-                row[..top * out_width].fill(E::ZERO);
-                row[bottom * out_width..out_height * out_width].fill(E::ZERO);
+                let row = &mut row[at..at + out_height * out_width];
+                if top == bottom || left == right {
+                    row.fill(E::ZERO);
+                    continue;
+                }
+                let (first, end) = (top * out_width + left, (bottom - 1) * out_width + right);
+                row[..first].fill(E::ZERO);
+                row[end..].fill(E::ZERO);
+                if w.is_shift() {
+                    let from = y0 * width + x0;
+                    row[first..end].copy_from_slice(&plane[from..from + end - first]);
+                    clear_seams(row, width, (top, bottom), (left, right));
+                    continue;
+                }
                 for oy in top..bottom {
                     let line = &mut row[oy * out_width..(oy + 1) * out_width];
                     line[..left].fill(E::ZERO);
                     line[right..].fill(E::ZERO);
-                    if left == right {
-                        continue;
-                    }
                     let from = (y0 + (oy - top) * w.stride[0]) * width + x0;
                     let line = &mut line[left..right];
                     if w.stride[1] == 1 {
@@ -83,20 +127,43 @@ pub(crate) fn im2col<E: Elem>(w: &Windows, image: &[E], matrix: &mut [E]) {
     }
 }
 
-/// Adds the columns of `matrix` to their places in `image`: the adjoint of
-/// [`im2col`].
-pub(crate) fn col2im<E: Elem>(w: &Windows, matrix: &[E], image: &mut [E]) {
+/// Adds the columns from `at` on of `matrix`, whose rows have `length` entries,
+/// to their places in `image`: the adjoint of [`im2col`]. The matrix is used up.
+pub(crate) fn col2im<E: Elem>(
+    w: &Windows,
+    matrix: &mut [E],
+    image: &mut [E],
+    length: usize,
+    at: usize,
+) {
+    simd(
+        #[inline(always)]
+        || col2im_lines(w, matrix, image, length, at),
+    );
+}
+
+#[inline(always)]
+fn col2im_lines<E: Elem>(w: &Windows, matrix: &mut [E], image: &mut [E], length: usize, at: usize) {
     let [height, width] = w.image;
-    let out_width = w.out[1];
-    let mut rows = matrix.chunks_exact(w.columns().max(1));
+    let [out_height, out_width] = w.out;
+    let (down, across) = (w.along(0), w.along(1));
+    let mut rows = matrix.chunks_exact_mut(length.max(1));
     for channel in 0..w.channels {
         let plane = &mut image[channel * height * width..][..height * width];
-        for ky in 0..w.kernel[0] {
-            let (top, bottom, y0) = w.inside(0, ky);
-            for kx in 0..w.kernel[1] {
-                let (left, right, x0) = w.inside(1, kx);
+        for &(top, bottom, y0) in &down {
+            for &(left, right, x0) in &across {
                 let Some(row) = rows.next() else { return };
-                if left == right {
+                if top == bottom || left == right {
+                    continue;
+                }
+                let row = &mut row[at..at + out_height * out_width];
+                if w.is_shift() {
+                    clear_seams(row, width, (top, bottom), (left, right));
+                    let row = &row[top * out_width + left..(bottom - 1) * out_width + right];
+                    let from = y0 * width + x0;
+                    for (p, x) in plane[from..from + row.len()].iter_mut().zip(row) {
+                        *p += *x;
+                    }
                     continue;
                 }
                 for oy in top..bottom {

@@ -2,6 +2,7 @@
 
 pub(crate) mod conv;
 pub(crate) mod copy;
+mod depthwise;
 pub(crate) mod gemm;
 pub(crate) mod im2col;
 pub(crate) mod map;

@@ -384,7 +384,7 @@ fn weight_gradient<E: Elem>(geometry: &Geometry, x: &Tensor<E>, g: &Tensor<E>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GradCheck, gradcheck, gradgradcheck};
+    use crate::{GradCheck, GradOptions, grad, gradcheck, gradgradcheck};
 
     fn wave(shape: [usize; 4], speed: f64) -> Tensor<f64> {
         let count = shape.iter().product();
@@ -440,12 +440,28 @@ mod tests {
             (Conv::new(), [2, 3, 2, 2], [4, 3, 1, 1]),
             (Conv::new().stride(2), [1, 2, 5, 5], [2, 2, 1, 1]),
             (Conv::new().padding(3), [1, 1, 2, 2], [1, 1, 3, 3]),
+            // Every channel for itself.
+            (Conv::new().groups(2).padding(1), [2, 2, 4, 5], [2, 1, 3, 3]),
+            (Conv::new().groups(2).stride(2).padding(2), [1, 2, 7, 6], [2, 1, 5, 5]),
+            (Conv::new().groups(2).stride(3).dilation(2), [1, 2, 8, 8], [2, 1, 2, 3]),
+            // Several images in one product.
+            (Conv::new().padding(1), [17, 1, 3, 3], [2, 1, 3, 2]),
+        ]
+    }
+
+    fn many_images() -> Vec<(Conv, [usize; 4], [usize; 4])> {
+        vec![
+            (Conv::new().padding(1), [33, 3, 5, 4], [4, 3, 3, 3]),
+            (Conv::new().padding(2).stride(2), [40, 2, 6, 7], [3, 2, 5, 3]),
+            (Conv::new(), [19, 5, 3, 3], [4, 5, 1, 1]),
+            (Conv::new().padding(2).dilation(2), [25, 2, 6, 6], [3, 2, 3, 3]),
+            (Conv::new().groups(8).padding(1), [3, 8, 20, 37], [8, 1, 3, 3]),
         ]
     }
 
     #[test]
     fn agrees_with_the_definition() {
-        for (conv, x, w) in cases() {
+        for (conv, x, w) in cases().into_iter().chain(many_images()) {
             let (x, w) = (wave(x, 0.7), wave(w, 0.3));
             let y = conv.conv2d(&x, &w, None).unwrap();
             for (a, b) in y.to_vec().iter().zip(naive(conv, &x, &w)) {
@@ -462,6 +478,31 @@ mod tests {
             let f = |t: &[Tensor<f64>]| conv.conv2d(&t[0], &t[1], Some(&t[2]));
             gradcheck(f, &inputs, GradCheck::default()).unwrap();
             gradgradcheck(f, &inputs, GradCheck::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn gradients_of_many_images_are_those_of_each() {
+        for (conv, x, w) in many_images() {
+            let (x, w) = (wave(x, 0.7).requires_grad(), wave(w, 0.3).requires_grad());
+            let sum = |x: &Tensor<f64>| {
+                let y = conv.conv2d(x, &w, None)?;
+                y.mul(&y)?.sum([0, 1, 2, 3], false)
+            };
+            let all = grad(&sum(&x).unwrap(), &[&x, &w], GradOptions::default()).unwrap();
+            let mut weight = Tensor::zeros(*w.shape());
+            for i in 0..x.dims()[0] {
+                let one = x.detach().narrow(0, i, 1).unwrap().requires_grad();
+                let own = grad(&sum(&one).unwrap(), &[&one, &w], GradOptions::default()).unwrap();
+                let part = all[0].narrow(0, i, 1).unwrap();
+                for (a, b) in part.to_vec().iter().zip(own[0].to_vec()) {
+                    approx::assert_abs_diff_eq!(a, &b, epsilon = 1e-10);
+                }
+                weight = weight.add(&own[1]).unwrap();
+            }
+            for (a, b) in all[1].to_vec().iter().zip(weight.to_vec()) {
+                approx::assert_abs_diff_eq!(a, &b, epsilon = 1e-9);
+            }
         }
     }
 

@@ -36,7 +36,7 @@ fn unfold<E: Elem>(x: &Tensor<E>, w: Windows) -> Tensor<E> {
     let size = w.channels * w.image[0] * w.image[1];
     let value = Value::build([n, w.rows(), w.columns()].into(), |out| {
         for (i, out) in out.chunks_exact_mut((w.rows() * w.columns()).max(1)).enumerate() {
-            im2col(&w, &data.raw()[i * size..], out);
+            im2col(&w, &data.raw()[i * size..], out, w.columns(), 0);
         }
     });
     Tensor::from_op(value, &[x], || Unfold(w))
@@ -49,7 +49,8 @@ fn fold<E: Elem>(x: &Tensor<E>, w: Windows) -> Tensor<E> {
     let value = Value::build_zeroed([n, w.channels, w.image[0], w.image[1]].into(), |out| {
         let images = out.chunks_exact_mut((w.channels * w.image[0] * w.image[1]).max(1));
         for (i, out) in images.enumerate() {
-            col2im(&w, &data.raw()[i * size..][..size], out);
+            let mut matrix = data.raw()[i * size..][..size].to_vec();
+            col2im(&w, &mut matrix, out, w.columns(), 0);
         }
     });
     Tensor::from_op(value, &[x], || Fold(w))

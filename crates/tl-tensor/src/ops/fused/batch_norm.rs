@@ -35,28 +35,45 @@ impl Layout {
         self.n * self.inner
     }
 
-    /// For each channel the sum over its elements of what `f` writes for a run.
-    fn sums<E: Elem>(&self, f: impl Fn(usize, usize, &mut [E]) + Sync + Send) -> Vec<E> {
-        if self.inner == 1 {
+    /// For each channel the sums over its elements of the two numbers that
+    /// `term(channel, x, y)` gives.
+    fn sums<E: Elem>(
+        &self,
+        x: &[E],
+        y: &[E],
+        term: impl Fn(usize, E, E) -> [E; 2] + Sync + Send,
+    ) -> Vec<[E; 2]> {
+        let (c, inner) = (self.c, self.inner);
+        if inner == 1 {
             // Rows of channels: one pass adds them up side by side.
-            let mut sums = vec![E::ZERO; self.c];
-            let mut row = vec![E::ZERO; self.c];
-            for sample in 0..self.n {
-                f(sample * self.c, usize::MAX, &mut row);
-                for (s, &x) in sums.iter_mut().zip(&row) {
-                    *s += x;
+            let mut sums = vec![[E::ZERO; 2]; c];
+            for (x, y) in x.chunks_exact(c).zip(y.chunks_exact(c)) {
+                for (channel, (sum, (&x, &y))) in sums.iter_mut().zip(x.iter().zip(y)).enumerate() {
+                    let [a, b] = term(channel, x, y);
+                    sum[0] += a;
+                    sum[1] += b;
                 }
             }
             return sums;
         }
-        parallel::collect(self.c, self.count() * self.c, |channel| {
-            let mut run = vec![E::ZERO; self.inner];
-            let mut sum = E::ZERO;
-            for sample in 0..self.n {
-                f((sample * self.c + channel) * self.inner, channel, &mut run);
-                sum += sum_slice(&run);
-            }
-            sum
+        parallel::collect(c, self.count() * c, |channel| {
+            let mut sums = Sums::new();
+            simd(
+                #[inline(always)]
+                || {
+                    for sample in 0..self.n {
+                        let at = (sample * c + channel) * inner;
+                        let (x, y) = (&x[at..at + inner], &y[at..at + inner]);
+                        sums.add(
+                            x,
+                            y,
+                            #[inline(always)]
+                            |x, y| term(channel, x, y),
+                        );
+                    }
+                },
+            );
+            sums.total()
         })
     }
 
@@ -78,6 +95,60 @@ impl Layout {
     }
 }
 
+const LANES: usize = 16;
+/// Elements after which lanes are added to the total, so that no partial sum
+/// has many terms.
+const BLOCK: usize = 4096;
+
+/// Two sums in lanes.
+struct Sums<E> {
+    lanes: [[E; LANES]; 2],
+    waiting: usize,
+    total: [E; 2],
+}
+
+impl<E: Elem> Sums<E> {
+    fn new() -> Self {
+        Self { lanes: [[E::ZERO; LANES]; 2], waiting: 0, total: [E::ZERO; 2] }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, x: &[E], y: &[E], term: impl Fn(E, E) -> [E; 2]) {
+        let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+        let [mut a, mut b] = self.lanes;
+        for (x, y) in x.iter().zip(y) {
+            for l in 0..LANES {
+                let [first, second] = term(x[l], y[l]);
+                a[l] += first;
+                b[l] += second;
+            }
+        }
+        for (l, (&x, &y)) in x_rest.iter().zip(y_rest).enumerate() {
+            let [first, second] = term(x, y);
+            a[l] += first;
+            b[l] += second;
+        }
+        self.lanes = [a, b];
+        self.waiting += x.len() * LANES + x_rest.len();
+        if self.waiting >= BLOCK {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        for (total, lanes) in self.total.iter_mut().zip(&mut self.lanes) {
+            *total += sum_slice(lanes);
+            *lanes = [E::ZERO; LANES];
+        }
+        self.waiting = 0;
+    }
+
+    fn total(mut self) -> [E; 2] {
+        self.flush();
+        self.total
+    }
+}
+
 /// `(x - mean_c) · inverse_c · weight_c + bias_c`.
 struct Normalize<E: Elem> {
     x: Value<E>,
@@ -86,14 +157,6 @@ struct Normalize<E: Elem> {
     mean: Vec<E>,
     inverse: Vec<E>,
     eps: f64,
-}
-
-impl<E: Elem> Normalize<E> {
-    /// The normalised element at `at` of channel `c`.
-    #[inline(always)]
-    fn normal(&self, x: &[E], at: usize, c: usize) -> E {
-        (x[at] - self.mean[c]) * self.inverse[c]
-    }
 }
 
 impl<E: Elem> Op<E> for Normalize<E> {
@@ -117,14 +180,8 @@ impl<E: Elem> Op<E> for Normalize<E> {
         let layout = Layout::new(self.x.shape());
         let (x, g) = (self.x.contiguous(), g.value.contiguous());
         let (x, g) = (x.raw(), g.raw());
-        let channel = |at: usize, c: usize| if c == usize::MAX { at % layout.c } else { c };
-        let gb = layout.sums(|at, _, run| run.copy_from_slice(&g[at..at + run.len()]));
-        let gw = layout.sums(|at, c, run| {
-            for (i, o) in run.iter_mut().enumerate() {
-                let c = if c == usize::MAX { channel(at + i, c) } else { c };
-                *o = g[at + i] * self.normal(x, at + i, c);
-            }
-        });
+        let sums = layout.sums(x, g, |c, x, g| [g, g * ((x - self.mean[c]) * self.inverse[c])]);
+        let (gb, gw): (Vec<E>, Vec<E>) = sums.into_iter().map(|[b, w]| (b, w)).unzip();
         let scale = E::ONE / E::from_f64(layout.count() as f64);
         cx.give(0, || {
             let weight = self.weight.as_ref().map(Value::to_vec);
@@ -226,16 +283,13 @@ impl<E: Elem> Tensor<E> {
         let data = self.value.contiguous();
         let x = data.raw();
         let scale = E::ONE / E::from_f64(layout.count() as f64);
-        let mut mean = layout.sums(|at, _, run| run.copy_from_slice(&x[at..at + run.len()]));
-        mean.iter_mut().for_each(|m| *m *= scale);
-        let mut variance = layout.sums(|at, c, run| {
-            for (i, o) in run.iter_mut().enumerate() {
-                let c = if c == usize::MAX { (at + i) % layout.c } else { c };
-                let centred = x[at + i] - mean[c];
-                *o = centred * centred;
-            }
+        let mean: Vec<E> =
+            layout.sums(x, x, |_, x, _| [x, E::ZERO]).iter().map(|[sum, _]| *sum * scale).collect();
+        let squares = layout.sums(x, x, |c, x, _| {
+            let centred = x - mean[c];
+            [centred * centred, E::ZERO]
         });
-        variance.iter_mut().for_each(|v| *v *= scale);
+        let variance: Vec<E> = squares.iter().map(|[sum, _]| *sum * scale).collect();
         let inverse: Vec<E> =
             variance.iter().map(|&v| E::ONE / (v + E::from_f64(eps)).sqrt()).collect();
         let value = affine(self.shape(), x, &mean, &inverse, weight, bias);
