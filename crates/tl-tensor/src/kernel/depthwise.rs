@@ -6,21 +6,35 @@
 
 use super::{conv::Geometry, im2col::Windows, parallel};
 use crate::Elem;
+use std::ops::Range;
 
-/// Calls `f(place in the kernel, line of the output, line of the image)` where
-/// both lie inside, output line by output line; lines are ranges of their planes.
-#[inline(always)]
-fn lines(w: &Windows, mut f: impl FnMut(usize, std::ops::Range<usize>, usize)) {
-    let width = w.out[1];
-    for ky in 0..w.kernel[0] {
-        let (top, bottom, y0) = w.inside(0, ky);
-        for oy in top..bottom {
-            let line = (y0 + (oy - top) * w.stride[0]) * w.image[1];
-            for kx in 0..w.kernel[1] {
-                let (left, right, x0) = w.inside(1, kx);
-                if left < right {
-                    let place = ky * w.kernel[1] + kx;
-                    f(place, oy * width + left..oy * width + right, line + x0);
+/// Where every place of the kernel meets the image, worked out once.
+struct Lines {
+    down: Vec<(usize, usize, usize)>,
+    across: Vec<(usize, usize, usize)>,
+    stride: usize,
+    image: usize,
+    out: usize,
+}
+
+impl Lines {
+    fn of(w: &Windows) -> Self {
+        let [down, across] = [w.along(0), w.along(1)];
+        Self { down, across, stride: w.stride[0], image: w.image[1], out: w.out[1] }
+    }
+
+    /// Calls `f(place in the kernel, line of the output, line of the image)` where
+    /// both lie inside; lines are ranges of their planes.
+    #[inline(always)]
+    fn each(&self, mut f: impl FnMut(usize, Range<usize>, usize)) {
+        for (ky, &(top, bottom, y0)) in self.down.iter().enumerate() {
+            for oy in top..bottom {
+                let line = (y0 + (oy - top) * self.stride) * self.image;
+                for (kx, &(left, right, x0)) in self.across.iter().enumerate() {
+                    if left < right {
+                        let place = ky * self.across.len() + kx;
+                        f(place, oy * self.out + left..oy * self.out + right, line + x0);
+                    }
                 }
             }
         }
@@ -74,7 +88,7 @@ fn dot<E: Elem>(g: &[E], x: &[E], step: usize) -> E {
 }
 
 /// The entries of the image from `at` on that a line of `len` windows covers.
-fn reach(at: usize, len: usize, step: usize) -> std::ops::Range<usize> {
+fn reach(at: usize, len: usize, step: usize) -> Range<usize> {
     at..at + (len - 1) * step + 1
 }
 
@@ -86,6 +100,7 @@ pub(super) fn forward<E: Elem>(
     out: &mut [E],
 ) {
     let (w, rows, step) = (&g.windows, g.windows.rows(), g.windows.stride[1]);
+    let lines = Lines::of(w);
     parallel::chunks(out, w.columns(), g.work(), |i, out| {
         let channel = i % g.groups;
         let (plane, weight) = (&x[i * g.input_size()..], &weight[channel * rows..]);
@@ -93,7 +108,7 @@ pub(super) fn forward<E: Elem>(
         parallel::simd(
             #[inline(always)]
             || {
-                lines(w, |k, line, at| {
+                lines.each(|k, line, at| {
                     let x = &plane[reach(at, line.len(), step)];
                     add_gathered(&mut out[line], weight[k], x, step);
                 });
@@ -104,6 +119,7 @@ pub(super) fn forward<E: Elem>(
 
 pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], out: &mut [E]) {
     let (w, rows, step) = (&g.windows, g.windows.rows(), g.windows.stride[1]);
+    let lines = Lines::of(w);
     parallel::chunks(out, g.input_size(), g.work(), |i, out| {
         let weight = &weight[i % g.groups * rows..];
         let grad = &grad[i * w.columns()..];
@@ -111,7 +127,7 @@ pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], ou
         parallel::simd(
             #[inline(always)]
             || {
-                lines(w, |k, line, at| {
+                lines.each(|k, line, at| {
                     let into = &mut out[reach(at, line.len(), step)];
                     add_spread(into, weight[k], &grad[line], step);
                 });
@@ -122,6 +138,7 @@ pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], ou
 
 pub(super) fn weight_gradient<E: Elem>(g: &Geometry, x: &[E], grad: &[E], out: &mut [E]) {
     let (w, step) = (&g.windows, g.windows.stride[1]);
+    let lines = Lines::of(w);
     parallel::chunks(out, w.rows(), g.work(), |channel, out| {
         out.fill(E::ZERO);
         parallel::simd(
@@ -130,7 +147,7 @@ pub(super) fn weight_gradient<E: Elem>(g: &Geometry, x: &[E], grad: &[E], out: &
                 for image in 0..g.images {
                     let i = image * g.groups + channel;
                     let (plane, grad) = (&x[i * g.input_size()..], &grad[i * w.columns()..]);
-                    lines(w, |k, line, at| {
+                    lines.each(|k, line, at| {
                         let x = &plane[reach(at, line.len(), step)];
                         out[k] += dot(&grad[line], x, step);
                     });

@@ -35,7 +35,7 @@ impl Windows {
 
     /// The window positions `from..to` along axis `a` at which kernel place `k`
     /// lies inside of the image, and the image place of the first.
-    pub(super) fn inside(&self, a: usize, k: usize) -> (usize, usize, usize) {
+    fn inside(&self, a: usize, k: usize) -> (usize, usize, usize) {
         let (stride, shift) = (self.stride[a], k * self.dilation[a]);
         let from = self.padding[a].saturating_sub(shift).div_ceil(stride);
         let limit = self.image[a] + self.padding[a];
@@ -52,7 +52,7 @@ impl Windows {
     }
 
     /// [`inside`](Self::inside) for every kernel place along axis `a`.
-    fn along(&self, a: usize) -> Vec<(usize, usize, usize)> {
+    pub(super) fn along(&self, a: usize) -> Vec<(usize, usize, usize)> {
         (0..self.kernel[a]).map(|k| self.inside(a, k)).collect()
     }
 }
