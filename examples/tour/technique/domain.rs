@@ -28,7 +28,7 @@ pub fn run(seeds: u64, quick: bool) -> Outcome<Section> {
             // The technique:
             let mut model =
                 Classifier { encoder: encoder(rng), head: Linear::new(FEATURES, 10, rng) };
-            let adaptation = Adaptation::new(method.clone()).epochs(epochs).seed(seed);
+            let adaptation = Adaptation::new(*method).epochs(epochs).seed(seed);
             adaptation.fit(&mut model, &source, &target)?;
             // Until here.
             let (accuracy, predicted) = learn::test(&model, &test)?;
