@@ -3,6 +3,15 @@
 use crate::{Elem, Error, Result, Shape, Tensor, Value, buffer::Buffer};
 use rand::Rng;
 
+/// Row-major data under a shape.
+fn row_major<E: Elem>(op: &'static str, data: &[E], shape: Shape) -> Result<Tensor<E>> {
+    if data.len() != shape.numel() {
+        let expected = format!("a shape of {} elements, as the data", data.len());
+        return Err(Error::shape(op, &shape, expected));
+    }
+    Ok(Tensor::constant(Value::from_slice(data, shape)))
+}
+
 impl<E: Elem> Tensor<E> {
     /// Every element is `value`.
     pub fn full(shape: impl Into<Shape>, value: E) -> Self {
@@ -70,7 +79,7 @@ impl<E: Elem> Tensor<E> {
     /// # Errors
     /// The number of elements is not the shape's.
     pub fn from_vec(data: Vec<E>, shape: impl Into<Shape>) -> Result<Self> {
-        Self::from_slice(&data, shape)
+        row_major("from_vec", &data, shape.into())
     }
 
     /// Row-major data under a shape; copies.
@@ -78,15 +87,7 @@ impl<E: Elem> Tensor<E> {
     /// # Errors
     /// The number of elements is not the shape's.
     pub fn from_slice(data: &[E], shape: impl Into<Shape>) -> Result<Self> {
-        let shape = shape.into();
-        if data.len() != shape.numel() {
-            return Err(Error::shape(
-                "from_slice",
-                &shape,
-                format!("a shape of {} elements, as the data", data.len()),
-            ));
-        }
-        Ok(Self::constant(Value::from_slice(data, shape)))
+        row_major("from_slice", data, shape.into())
     }
 
     /// Independent numbers from the standard normal distribution

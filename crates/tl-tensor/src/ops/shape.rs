@@ -468,6 +468,12 @@ impl<E: Elem> Tensor<E> {
     /// # Errors
     /// No tensors, different shapes, or an axis outside of the result.
     pub fn stack(parts: &[&Self], axis: isize) -> Result<Self> {
+        let Some(first) = parts.first() else {
+            return Err(Error::argument("stack", "parts", "none", "at least one tensor"));
+        };
+        if let Some(other) = parts.iter().find(|p| p.shape() != first.shape()) {
+            return Err(Error::shapes("stack", first.shape(), other.shape(), "equal shapes"));
+        }
         let raised = parts.iter().map(|p| p.unsqueeze(axis)).collect::<Result<Vec<_>>>()?;
         Self::cat(&raised.iter().collect::<Vec<_>>(), axis)
     }
