@@ -4,8 +4,8 @@ use crate::{Backbone, Interpolation, Preprocess, backbone::run_all};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use tl_nn::{
-    Conv, Conv2d, Ctx, Error, Forward, LayerNorm, Linear, Param, Result, Tensor, Within,
-    init::truncated_normal, module,
+    Conv, Conv2d, Ctx, Error, Forward, LayerNorm, Linear, Param, Result, Tensor, TokenEncoder,
+    Within, init::truncated_normal, module,
 };
 use tl_tensor::{Activation, Attention};
 
@@ -148,6 +148,37 @@ pub struct VisionTransformer {
 }
 module!(VisionTransformer { cls_token, pos_embed, patch_embed, blocks, norm, head; skip image });
 
+impl VisionTransformer {
+    /// The class token and these tokens through all blocks.
+    fn run(&self, tokens: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        let (n, d) = (tokens.dims()[0], tokens.dims()[2]);
+        let position = self.pos_embed.tensor().narrow(1, 0, 1)?;
+        let class = self.cls_token.tensor().add(&position)?.broadcast_to([n, 1, d])?;
+        let x = Tensor::cat(&[&class, tokens], 1)?;
+        cx.within("blocks", |cx| run_all(&self.blocks, &x, cx))
+    }
+}
+
+/// Patches as tokens; the head has no part in them.
+impl TokenEncoder for VisionTransformer {
+    fn tokens(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        let patches = cx.within("patch_embed", |cx| {
+            Ok(self.patch_embed.proj.forward(x, cx)?.flatten(2, 3)?.transpose(1, 2)?)
+        })?;
+        let positions = self.pos_embed.tensor();
+        Ok(patches.add(&positions.narrow(1, 1, positions.dims()[1] - 1)?)?)
+    }
+
+    fn encode(&self, tokens: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        let x = self.run(tokens, cx)?;
+        self.norm.forward(&x.narrow(1, 1, tokens.dims()[1])?, cx).within("norm")
+    }
+
+    fn unused(&self) -> Option<&'static str> {
+        Some("head.**")
+    }
+}
+
 impl Backbone for VisionTransformer {
     type Config = VitConfig;
 
@@ -184,13 +215,7 @@ impl Backbone for VisionTransformer {
     }
 
     fn features(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
-        let patches = cx.within("patch_embed", |cx| {
-            Ok(self.patch_embed.proj.forward(x, cx)?.flatten(2, 3)?.transpose(1, 2)?)
-        })?;
-        let (n, d) = (patches.dims()[0], patches.dims()[2]);
-        let class = self.cls_token.tensor().broadcast_to([n, 1, d])?;
-        let x = Tensor::cat(&[&class, &patches], 1)?.add(self.pos_embed.tensor())?;
-        let x = cx.within("blocks", |cx| run_all(&self.blocks, &x, cx))?;
+        let x = self.run(&self.tokens(x, cx)?, cx)?;
         let y = self.norm.forward(&x.select(1, 0)?, cx).within("norm")?;
         cx.tap("features", &y);
         Ok(y)

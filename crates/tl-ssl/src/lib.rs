@@ -32,26 +32,50 @@
 //!
 //! | method | here | source |
 //! |---|---|---|
-//! | SimCLR | [`Method::SimClr`], [`nt_xent`] | Chen et al. 2020 |
-//! | MoCo | [`info_nce`] | He et al. 2020 |
-//! | SupCon | [`sup_con`] | Khosla et al. 2020 |
+//! | SimCLR | [`Method::SimClr`], [`nt_xent`], [`nt_xent_views`] | Chen et al. 2020 |
+//! | MoCo v2 | [`Method::MoCo`], [`info_nce`] | He et al. 2020, Chen et al. 2020 |
+//! | SupCon | [`Method::SupCon`], [`sup_con`] | Khosla et al. 2020 |
 //! | BYOL, SimSiam | [`Method::Byol`], [`Method::SimSiam`] | Grill et al. 2020, Chen and He 2021 |
-//! | Barlow Twins | [`barlow_twins`] | Zbontar et al. 2021 |
-//! | VICReg | [`vicreg`] | Bardes et al. 2022 |
-//! | SwAV, DINO | [`swav`], [`dino`] | Caron et al. 2020, 2021 |
-//! | SCARF | [`SwapColumns`] with [`nt_xent`] | Bahri et al. 2022 |
+//! | Barlow Twins | [`Method::BarlowTwins`], [`barlow_twins`] | Zbontar et al. 2021 |
+//! | VICReg | [`Method::VicReg`], [`vicreg`] | Bardes et al. 2022 |
+//! | SwAV, DINO, multi-crop | [`Method::SwAv`], [`Method::Dino`], [`Views::local`] | Caron et al. 2020, 2021 |
+//! | rotation, jigsaw | [`Method::Rotation`], [`Method::Jigsaw`] | Gidaris et al. 2018, Noroozi and Favaro 2016 |
+//! | denoising | [`Method::Denoise`] | Vincent et al. 2008 |
+//! | masked pixels | [`Method::Masked`] | Xie et al. 2022 |
+//! | masked autoencoder | [`Mae`] | He et al. 2022 |
+//! | masked tokens | [`MaskTokens`] | Devlin et al. 2019 |
+//! | SimCSE | [`Method::simcse`] with [`Same`] | Gao et al. 2021 |
+//! | SCARF | [`SwapColumns`] as the view, with [`Method::SimClr`] | Bahri et al. 2022 |
+//! | VIME | [`Method::Vime`] | Yoon et al. 2020 |
+//! | gradient caching | [`gradient_cache`], [`Pretrain::chunk`] | Gao et al. 2021 |
 
 mod corrupt;
 mod error;
+mod gradient_cache;
 mod loss;
+mod mae;
+mod method;
 mod monitor;
 mod pretrain;
+mod same;
+mod task;
+mod training;
+mod views;
+mod watch;
 
-pub use corrupt::SwapColumns;
+pub use corrupt::{Columns, HidePatches, MaskTokens, MaskedTokens, SwapColumns, patchify};
 pub use error::{Error, Result};
+pub use gradient_cache::gradient_cache;
 pub use loss::{
     VicReg, VicRegConvention, barlow_twins, dino, info_nce, negative_cosine, nt_xent,
-    sinkhorn_assign, sup_con, swav, vicreg,
+    nt_xent_views, sinkhorn_assign, sup_con, swav, vicreg,
 };
+pub use mae::Mae;
+pub use method::Method;
 pub use monitor::{Health, alignment, health};
-pub use pretrain::{Method, Pretrain, Pretrained, byol_decay};
+pub use pretrain::{Pretrain, Pretrained};
+pub use same::Same;
+pub use task::byol_decay;
+pub use training::{Rule, Training};
+pub use views::Views;
+pub use watch::Watch;

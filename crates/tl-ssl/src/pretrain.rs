@@ -1,82 +1,17 @@
-//! The builder: an encoder, unlabelled samples, two views of each.
+//! The builder: an encoder, unlabelled samples, views of each.
 
 use crate::{
-    Error, Health, Result, VicReg, barlow_twins, health, negative_cosine, nt_xent, swav, vicreg,
+    Columns, Error, Health, Method, Result, Rule, Training, Views, Watch, alignment,
+    gradient_cache, health,
+    task::{Net, Sizes, Task, flat},
 };
-use rand::{RngCore, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tl_data::{Batch, Batching, Dataset, transform::Transform};
+use tl_data::{Batch, Dataset};
 use tl_nn::{
-    Act, AdamW, BatchNorm1d, Ctx, Ema, Forward, Linear, Losses, Metrics, Module, NormStats,
-    Objective, Optimizer, Schedule, Sequential, Tensor, TrainReport, Trainer, module,
+    Ctx, Forward, Gradients, Losses, Metrics, Module, Objective, StateDict, Tensor, TrainReport,
 };
-
-/// What two views should have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Method {
-    /// [`nt_xent`] (Chen et al. 2020).
-    SimClr {
-        /// Its temperature.
-        temperature: f64,
-    },
-    /// [`vicreg`] (Bardes et al. 2022).
-    VicReg(VicReg),
-    /// [`barlow_twins`] (Zbontar et al. 2021).
-    BarlowTwins {
-        /// What the redundancy weighs.
-        lambda: f64,
-    },
-    /// A predictor follows a slow copy (Grill et al. 2020).
-    Byol {
-        /// The copy's decay at the beginning; it rises to 1 by a cosine, step by
-        /// step. The paper has 0.996 for long runs; 0.99 suits short ones.
-        decay: f64,
-    },
-    /// A predictor follows the other view, held constant (Chen and He 2021).
-    SimSiam,
-    /// Swapped assignments to prototypes (Caron et al. 2020).
-    SwAv {
-        /// How many prototypes.
-        prototypes: usize,
-    },
-}
-
-impl Method {
-    /// SimCLR with a temperature of 0.5, for small images.
-    pub fn simclr() -> Self {
-        Self::SimClr { temperature: 0.5 }
-    }
-
-    /// VICReg with the paper's weights.
-    pub fn vicreg() -> Self {
-        Self::VicReg(VicReg::default())
-    }
-
-    /// Barlow Twins with the authors' 0.0051.
-    pub fn barlow_twins() -> Self {
-        Self::BarlowTwins { lambda: 0.0051 }
-    }
-
-    /// BYOL with a decay of 0.99.
-    pub fn byol() -> Self {
-        Self::Byol { decay: 0.99 }
-    }
-
-    /// What to do if features collapse.
-    fn advice(self) -> &'static str {
-        match self {
-            Self::SimClr { .. } => "use larger batches or a lower temperature",
-            Self::VicReg(_) => "raise the weight of the variance",
-            Self::BarlowTwins { .. } => "use stronger views, larger batches, or a lower rate",
-            Self::Byol { .. } => "raise the decay, lower the rate, keep batch normalisation",
-            Self::SimSiam => "lower the rate, keep batch normalisation in projector and predictor",
-            Self::SwAv { .. } => "use more prototypes or larger batches",
-        }
-    }
-}
 
 /// Pre-trains an encoder without labels.
 ///
@@ -98,25 +33,34 @@ impl Method {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pretrain {
-    /// What two views should have in common.
+    /// What the encoder learns.
     pub method: Method,
-    /// Passes over the data. Default 30.
-    pub epochs: usize,
-    /// Samples of a step. Default 256.
-    pub batch: usize,
-    /// The rate of AdamW, with a warm-up over a tenth of the run and a cosine.
-    /// Default 2e-3.
-    pub lr: f32,
-    /// Width of the projector's hidden layer and output. Default 128.
+    /// Passes, batches, rates, the seed, a checkpoint.
+    #[serde(default)]
+    pub training: Training,
+    /// Width of the heads' hidden layers and of projections. Default 128.
+    #[serde(default = "width")]
     pub width: usize,
     /// Training stops with [`Error::Collapsed`] where the spread of features (see
     /// [`Health`]) is below this after an epoch. Default 0.02; 0 for never.
+    #[serde(default = "least_spread")]
     pub least_spread: f64,
-    /// What all randomness is drawn from. Default 0.
-    pub seed: u64,
+    /// The largest part of a batch that is in memory with its graph, by
+    /// [`gradient_cache`]; for SimCLR, SupCon, VICReg and Barlow Twins. Batch
+    /// normalisation then uses the statistics of a part. Default: all of it.
+    #[serde(default)]
+    pub chunk: Option<usize>,
+}
+
+fn width() -> usize {
+    128
+}
+
+fn least_spread() -> f64 {
+    0.02
 }
 
 /// What became of a run.
@@ -131,213 +75,261 @@ pub struct Pretrained {
 impl Pretrain {
     /// With the defaults.
     pub fn new(method: Method) -> Self {
-        Self { method, epochs: 30, batch: 256, lr: 2e-3, width: 128, least_spread: 0.02, seed: 0 }
+        let training = Training::default();
+        Self { method, training, width: width(), least_spread: least_spread(), chunk: None }
     }
 
     /// Sets the passes over the data.
     #[must_use]
     pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
+        self.training.epochs = epochs;
         self
     }
 
     /// Sets the samples of a step.
     #[must_use]
     pub fn batch(mut self, batch: usize) -> Self {
-        self.batch = batch;
+        self.training.batch = batch;
+        self
+    }
+
+    /// Sets the rate.
+    #[must_use]
+    pub fn lr(mut self, lr: f32) -> Self {
+        self.training.lr = lr;
+        self
+    }
+
+    /// Sets the optimiser.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.training.rule = rule;
         self
     }
 
     /// Sets what all randomness is drawn from.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.training.seed = seed;
         self
     }
 
-    /// Trains `encoder`, whose output is flattened to `[n, d]`; `views` makes a
-    /// view of a batch, twice. Labels are dropped first. Projector and predictor
-    /// are thrown away: what is left is the encoder, under its own names.
+    /// Saves a checkpoint after every epoch, and goes on from one that is there.
+    #[must_use]
+    pub fn checkpoint(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.training.checkpoint = Some(path.into());
+        self
+    }
+
+    /// Sets the part of a batch that is in memory at once.
+    #[must_use]
+    pub fn chunk(mut self, samples: usize) -> Self {
+        self.chunk = Some(samples);
+        self
+    }
+
+    /// Trains `encoder`, whose output is flattened to `[n, d]`; `views` makes
+    /// views of a batch (two by a transform, or [`Views`]). Labels are dropped
+    /// first, except for SupCon. Heads are thrown away: what is left is the
+    /// encoder, under its own names.
     ///
     /// # Errors
     /// Settings out of range; a set smaller than two samples; features that
-    /// collapsed, with the likely reason; those of encoder and views.
-    pub fn fit<M: Forward>(
+    /// collapsed, with the likely reason; those of encoder and views. The
+    /// encoder is then as it was.
+    pub fn fit<'a, M: Forward + 'static>(
         &self,
         encoder: &mut M,
         data: &Dataset,
-        views: &dyn Transform,
+        views: impl Into<Views<'a>>,
     ) -> Result<Pretrained> {
-        if self.epochs == 0 || self.batch < 2 || self.width == 0 || data.len() < 2 {
-            let got = format!("{self:?} on {} samples", data.len());
-            let expected = "epochs and width of 1 or more, batches and data of 2 samples or more";
-            return Err(Error::argument("pre-training", "settings", got, expected));
-        }
-        let data = data.without_targets();
-        let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
+        self.run(encoder, data, views.into(), None)
+    }
+
+    /// As [`fit`](Self::fit), judged after every epoch by a few labels: the
+    /// history has `knn` and `probe` then.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); those of the labelled samples.
+    pub fn fit_watched<'a, M: Forward + 'static>(
+        &self,
+        encoder: &mut M,
+        data: &Dataset,
+        views: impl Into<Views<'a>>,
+        watch: &Watch,
+    ) -> Result<Pretrained> {
+        self.run(encoder, data, views.into(), Some(watch))
+    }
+
+    fn run<M: Forward + 'static>(
+        &self,
+        encoder: &mut M,
+        data: &Dataset,
+        views: Views<'_>,
+        watch: Option<&Watch>,
+    ) -> Result<Pretrained> {
+        views.check()?;
+        let mut task = self.method.task()?;
+        self.check(task.as_ref())?;
+        let data = match self.method {
+            Method::SupCon { .. } => data.clone(),
+            _ => data.without_targets(),
+        };
+        let (loader, steps) = self.training.loader(&data)?;
+        let rng = &mut ChaCha8Rng::seed_from_u64(self.training.seed);
         let probe = data.features().narrow(0, 0, data.len().min(512))?;
         let features = flat(&encoder.forward(&probe.narrow(0, 0, 2)?, &mut Ctx::eval())?)?;
-        let online = Online {
-            encoder: encoder.clone(),
-            projector: self.projector(features.size(1)?, rng),
-            predictor: matches!(self.method, Method::Byol { .. } | Method::SimSiam)
-                .then(|| mlp(self.width, self.width / 4 + 1, self.width, rng)),
-            prototypes: match self.method {
-                Method::SwAv { prototypes } => {
-                    Some(Linear::without_bias(self.width, prototypes, rng))
-                }
-                _ => None,
+        let sizes = Sizes {
+            features: features.size(1)?,
+            width: self.width,
+            sample: data.sample_shape(),
+            columns: match data.sample_shape() {
+                [d] if data.feature_names().len() == *d => Columns::of_names(data.feature_names()),
+                other => Columns::numbers(other.iter().product()),
             },
         };
-        let batch = self.batch.min(data.len());
-        let loader = data.batches(Batching::new(batch).shuffled(self.seed).drop_last(true))?;
-        let steps = (self.epochs * loader.len()) as u64;
-        let schedule = Schedule::cosine(steps, 0.0).warmup(steps / 10);
-        let optimizer = Optimizer::new(AdamW::new(self.lr)).schedule(schedule);
-        let mut objective = Agree {
-            settings: *self,
-            views,
-            target: match self.method {
-                Method::Byol { .. } => Some(Ema::new(&online, 0.0)),
-                _ => None,
-            },
-            steps,
-            probe: probe.clone(),
-            epoch: 0,
-            collapsed: None,
-        };
-        let mut online = online;
-        let run = Trainer::new(optimizer, self.epochs).seed(self.seed).run(
-            &mut online,
-            |epoch| loader.epoch(epoch as u64),
-            &mut objective,
-        );
-        if let Some((epoch, spread)) = objective.collapsed {
+        let mut net = Net { encoder: encoder.clone(), heads: task.heads(&sizes, rng)? };
+        task.begin(&net);
+        let least_spread = self.least_spread;
+        let monitor = Monitor { probe: &probe, watch, views, least_spread, epoch: 0, fallen: None };
+        let mut objective = Pretext { task, views, chunk: self.chunk, steps, monitor };
+        let run = self.training.run(&mut net, &loader, steps, &mut objective);
+        if let Some((epoch, spread)) = objective.monitor.fallen {
             return Err(Error::Collapsed { epoch, spread, advice: self.method.advice() });
         }
         let train = run?;
-        *encoder = online.encoder;
-        let features = flat(&encoder.forward(&probe, &mut Ctx::eval())?)?;
+        let features = net.features(&probe, &mut Ctx::eval())?;
+        *encoder = net.encoder;
         Ok(Pretrained { train, health: health(&features)? })
     }
 
-    fn projector(&self, inputs: usize, rng: &mut dyn RngCore) -> Sequential {
-        let net = mlp(inputs, self.width, self.width, rng);
-        match self.method {
-            // SimSiam's projector ends with a normalisation.
-            Method::SimSiam => net.push(BatchNorm1d::without_affine(self.width)),
-            _ => net,
+    fn check<M: Forward>(&self, task: &dyn Task<M>) -> Result<()> {
+        if self.width == 0 {
+            return Err(Error::argument("pre-training", "width", 0, "1 or more"));
+        }
+        match self.chunk {
+            Some(chunk) if chunk < 2 => {
+                Err(Error::argument("pre-training", "chunk", chunk, "2 samples or more"))
+            }
+            Some(_) if task.joint().is_none() => {
+                let got = format!("set for {:?}", self.method);
+                let expected = "none, or a loss of projections alone: SimCLR, SupCon, VICReg, \
+                                Barlow Twins";
+                Err(Error::argument("pre-training", "chunk", got, expected))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// Two layers with batch normalisation between.
-fn mlp(inputs: usize, hidden: usize, outputs: usize, rng: &mut dyn RngCore) -> Sequential {
-    Sequential::new()
-        .push(Linear::without_bias(inputs, hidden, rng))
-        .push(BatchNorm1d::new(hidden))
-        .push(Act::Relu)
-        .push(Linear::new(hidden, outputs, rng))
-}
-
-fn flat(features: &Tensor) -> tl_nn::Result<Tensor> {
-    Ok(if features.rank() > 2 { features.flatten(1, -1)? } else { features.clone() })
-}
-
-/// The encoder with the heads of pre-training.
-#[derive(Clone, Debug)]
-struct Online<M> {
-    encoder: M,
-    projector: Sequential,
-    predictor: Option<Sequential>,
-    prototypes: Option<Linear>,
-}
-module!(impl<M: Module> Online<M> { encoder, projector, predictor, prototypes });
-
-impl<M: Forward> Online<M> {
-    fn project(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Tensor> {
-        let features = flat(&self.encoder.forward(x, cx)?)?;
-        self.projector.forward(&features, cx)
-    }
-}
-
-struct Agree<'a, M: Module> {
-    settings: Pretrain,
-    views: &'a dyn Transform,
-    target: Option<Ema<Online<M>>>,
+/// The task of a method in the training loop.
+struct Pretext<'a, M: Module> {
+    task: Box<dyn Task<M>>,
+    views: Views<'a>,
+    chunk: Option<usize>,
     steps: u64,
-    probe: Tensor,
-    epoch: usize,
-    collapsed: Option<(usize, f64)>,
+    monitor: Monitor<'a>,
 }
 
-impl<M: Forward> Agree<'_, M> {
-    /// The target's projections: with statistics of the batch, without gradient.
-    fn slow(&self, x: &Tensor, seed: u64) -> tl_nn::Result<Option<Tensor>> {
-        let Some(target) = &self.target else { return Ok(None) };
-        let mut cx = Ctx::train(seed).with_norm_stats(NormStats::Batch);
-        Ok(Some(target.model().project(x, &mut cx)?.detach()))
-    }
-}
-
-impl<M: Forward> Objective<Online<M>, Batch> for Agree<'_, M> {
-    /// The views pass the network one after the other, each with the statistics
-    /// of its own batch.
-    fn loss(&mut self, net: &Online<M>, batch: &Batch, cx: &mut Ctx) -> tl_nn::Result<Losses> {
-        let view = |cx: &mut Ctx| -> tl_nn::Result<Tensor> {
-            let mut rng = cx.fork_rng();
-            self.views.apply(&batch.features, &mut rng).map_err(tl_nn::Error::other)
-        };
-        let (a, b) = (view(cx)?, view(cx)?);
-        let (za, zb) = (net.project(&a, cx)?, net.project(&b, cx)?);
-        let loss = match (self.settings.method, &net.predictor, &net.prototypes) {
-            (Method::SimClr { temperature }, ..) => nt_xent(&za, &zb, temperature)?,
-            (Method::VicReg(weights), ..) => vicreg(&za, &zb, &weights)?,
-            (Method::BarlowTwins { lambda }, ..) => barlow_twins(&za, &zb, lambda)?,
-            (Method::SwAv { .. }, _, Some(prototypes)) => {
-                // Prototypes are compared as directions.
-                let w = crate::loss::unit(prototypes.weight.tensor())?.t()?;
-                let scores =
-                    |z: &Tensor| -> tl_nn::Result<Tensor> { Ok(crate::loss::unit(z)?.matmul(&w)?) };
-                swav(&scores(&za)?, &scores(&zb)?, 0.1, 0.05)?
-            }
-            (_, Some(predictor), _) => {
-                let seed = cx.rng().next_u64();
-                let ta = self.slow(&a, seed)?.unwrap_or_else(|| za.detach());
-                let tb = self.slow(&b, seed)?.unwrap_or_else(|| zb.detach());
-                let pa = negative_cosine(&predictor.forward(&za, cx)?, &tb)?;
-                let pb = negative_cosine(&predictor.forward(&zb, cx)?, &ta)?;
-                pa.add(&pb)?
-            }
-            _ => nt_xent(&za, &zb, 0.5)?,
-        };
-        Ok(Losses::new(loss))
+impl<M: Forward> Objective<Net<M>, Batch> for Pretext<'_, M> {
+    fn loss(&mut self, net: &Net<M>, batch: &Batch, cx: &mut Ctx) -> tl_nn::Result<Losses> {
+        self.task.loss(net, batch, &self.views, cx)
     }
 
-    fn after_step(&mut self, net: &mut Online<M>, step: u64) -> tl_nn::Result<()> {
-        if let (Some(target), Method::Byol { decay }) = (&mut self.target, self.settings.method) {
-            let progress = step as f64 / self.steps.max(1) as f64;
-            target.update_with(net, byol_decay(decay, progress) as f32)?;
+    fn gradients(
+        &mut self,
+        net: &Net<M>,
+        batch: &Batch,
+        cx: &mut Ctx,
+    ) -> tl_nn::Result<(Losses, Gradients)> {
+        let (Some(chunk), Some(joint)) = (self.chunk, self.task.joint()) else {
+            let losses = self.loss(net, batch, cx)?;
+            let finite = losses.total().is_finite();
+            let gradients = if finite { losses.total().backward()? } else { Gradients::default() };
+            return Ok((losses, gradients));
+        };
+        let n = batch.len();
+        let mut chunks = Vec::new();
+        let views = self.views.whole(&batch.features, cx)?;
+        for view in &views {
+            // No part of one sample is left over: normalisation needs two.
+            let parts = n.div_ceil(chunk).min(n / 2).max(1);
+            for i in 0..parts {
+                let (from, to) = (i * n / parts, (i + 1) * n / parts);
+                chunks.push(view.narrow(0, from, to - from)?);
+            }
         }
-        Ok(())
+        let project = |net: &Net<M>, x: &Tensor, cx: &mut Ctx| net.project(x, cx);
+        let loss = |z: &[Tensor]| {
+            let whole = z.chunks(z.len() / views.len()).map(|parts| {
+                let parts: Vec<&Tensor> = parts.iter().collect();
+                Ok(Tensor::cat(&parts, 0)?)
+            });
+            joint.of(&whole.collect::<Result<Vec<_>>>()?, batch)
+        };
+        let (loss, gradients) = gradient_cache(net, &chunks, cx, project, loss)?;
+        Ok((Losses::new(loss), gradients))
     }
 
-    fn validate(&mut self, net: &Online<M>) -> tl_nn::Result<Option<Metrics>> {
-        let features = flat(&net.encoder.forward(&self.probe, &mut Ctx::eval())?)?;
-        let now = health(&features)?;
+    fn after_step(&mut self, net: &mut Net<M>, step: u64) -> tl_nn::Result<()> {
+        self.task.after_step(net, step as f64 / self.steps.max(1) as f64)
+    }
+
+    fn validate(&mut self, net: &Net<M>) -> tl_nn::Result<Option<Metrics>> {
+        let features = |x: &Tensor, cx: &mut Ctx| net.features(x, cx);
+        self.monitor.look(features).map(Some)
+    }
+
+    fn state(&self) -> StateDict {
+        let mut state = self.task.state();
+        state.metadata_mut().insert("epoch".to_owned(), self.monitor.epoch.to_string());
+        state
+    }
+
+    fn load_state(&mut self, state: &StateDict) -> tl_nn::Result<()> {
+        let epoch = state.metadata().get("epoch").and_then(|epoch| epoch.parse().ok());
+        self.monitor.epoch = epoch.unwrap_or(0);
+        self.task.load_state(state)
+    }
+}
+
+/// Looks at the features after every epoch.
+struct Monitor<'a> {
+    probe: &'a Tensor,
+    watch: Option<&'a Watch>,
+    views: Views<'a>,
+    least_spread: f64,
+    epoch: usize,
+    /// The epoch of a collapse, and the spread then.
+    fallen: Option<(usize, f64)>,
+}
+
+impl Monitor<'_> {
+    fn look(
+        &mut self,
+        features: impl Fn(&Tensor, &mut Ctx) -> tl_nn::Result<Tensor>,
+    ) -> tl_nn::Result<Metrics> {
+        let now = health(&features(self.probe, &mut Ctx::eval())?)?;
         let epoch = self.epoch;
         self.epoch += 1;
-        if now.spread < self.settings.least_spread {
-            self.collapsed = Some((epoch, now.spread));
+        if now.spread < self.least_spread {
+            self.fallen = Some((epoch, now.spread));
             return Err(tl_nn::Error::argument("pre-training", "features", "collapsed", "spread"));
         }
-        let metrics = [("spread", now.spread), ("rank", now.rank), ("uniformity", now.uniformity)];
-        Ok(Some(metrics.map(|(name, value)| (name.to_owned(), value)).into()))
+        // The same views after every epoch.
+        let mut cx = Ctx::train(0);
+        let few = self.probe.narrow(0, 0, self.probe.dims()[0].min(128))?;
+        let (a, b) = (self.views.one(&few, &mut cx)?, self.views.one(&few, &mut cx)?);
+        let of = |x: &Tensor| features(x, &mut Ctx::eval());
+        let mut metrics = Metrics::from([
+            ("spread".to_owned(), now.spread),
+            ("rank".to_owned(), now.rank),
+            ("uniformity".to_owned(), now.uniformity),
+            ("alignment".to_owned(), alignment(&of(&a)?, &of(&b)?)?),
+        ]);
+        if let Some(watch) = self.watch {
+            watch.judge(features, &mut metrics)?;
+        }
+        Ok(metrics)
     }
-}
-
-/// BYOL's decay at a part of the run (Grill et al. 2020, section 3.3):
-/// `1 - (1 - start) (cos(πp) + 1) / 2`, from `start` to 1.
-pub fn byol_decay(start: f64, progress: f64) -> f64 {
-    1.0 - (1.0 - start) * ((std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos() + 1.0) / 2.0
 }

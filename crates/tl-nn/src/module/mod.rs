@@ -8,4 +8,4 @@ mod traits;
 pub use param::{Buffer, Param};
 pub use paths::ModuleExt;
 pub(crate) use paths::no_match;
-pub use traits::{Forward, Module, Visit, VisitMut};
+pub use traits::{Forward, Module, TokenEncoder, Visit, VisitMut};

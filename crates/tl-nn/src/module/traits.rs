@@ -50,6 +50,29 @@ pub trait Forward: Module {
     fn forward(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor>;
 }
 
+/// An encoder that takes samples apart into tokens and can work on some of them:
+/// what pre-training by hiding tokens needs.
+pub trait TokenEncoder: Module {
+    /// The tokens of samples with their positions, `[n, l, d]`, without a class
+    /// token.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn tokens(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor>;
+
+    /// Encodes tokens `[n, k, d]`, all or some, to the same shape. A class token
+    /// joins in and is taken off again.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn encode(&self, tokens: &Tensor, cx: &mut Ctx) -> Result<Tensor>;
+
+    /// The parameters that [`encode`](Self::encode) does not use, as a path glob.
+    fn unused(&self) -> Option<&'static str> {
+        None
+    }
+}
+
 impl<M: Module> Module for Option<M> {
     fn visit<'a>(&'a self, v: &mut dyn Visit<'a>) {
         if let Some(inner) = self {

@@ -21,6 +21,26 @@ pub fn nt_xent<E: Elem>(a: &Tensor<E>, b: &Tensor<E>, tau: f64) -> Result<Tensor
     Ok(CrossEntropy::new().loss(&similar, &other)?)
 }
 
+/// [`nt_xent`] of two views or more of the same samples: for every view the mean
+/// of `-ln p` over the other views of its sample, which all stay in the
+/// denominator. With more than two this is [`sup_con`] with the sample as the
+/// class; solo-learn sums the positives inside the logarithm instead.
+///
+/// # Errors
+/// As [`nt_xent`]; fewer than two views.
+pub fn nt_xent_views<E: Elem>(views: &[Tensor<E>], tau: f64) -> Result<Tensor<E>> {
+    match views {
+        [a, b] => nt_xent(a, b, tau),
+        [a, .., b] => {
+            let [n, _] = pair("nt-xent", a, b)?;
+            let all: Vec<&Tensor<E>> = views.iter().collect();
+            let sample: Vec<usize> = (0..views.len() * n).map(|i| i % n).collect();
+            sup_con(&Tensor::cat(&all, 0)?, &sample, tau)
+        }
+        _ => Err(Error::argument("nt-xent", "views", views.len(), "two views or more")),
+    }
+}
+
 /// InfoNCE with a queue (He et al. 2020, eq. 1): `-ln` of the softmax of
 /// `q·k⁺/τ` among itself and all `q·queue/τ`, with vectors brought to length 1.
 /// Keys and queue are constants. MoCo's `τ` is 0.07, that of v2 0.2. `queue`
@@ -59,7 +79,11 @@ pub fn sup_con<E: Elem>(z: &Tensor<E>, labels: &[usize], tau: f64) -> Result<Ten
         return Err(Error::argument("sup-con", "z", got, "[n, d] and a label for each"));
     }
     let same = |i: usize, j: usize| i != j && labels[i] == labels[j];
-    let counts: Vec<f64> = (0..n).map(|i| (0..n).filter(|&j| same(i, j)).count() as f64).collect();
+    let mut of_class = std::collections::BTreeMap::new();
+    for label in labels {
+        *of_class.entry(label).or_insert(0.0) += 1.0;
+    }
+    let counts: Vec<f64> = labels.iter().map(|label| of_class[label] - 1.0).collect();
     let anchors = counts.iter().filter(|c| **c > 0.0).count();
     if anchors == 0 {
         let expected = "two samples of one class at least";

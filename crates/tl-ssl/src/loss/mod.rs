@@ -5,7 +5,7 @@ mod contrastive;
 mod redundancy;
 
 pub use cluster::{dino, sinkhorn_assign, swav};
-pub use contrastive::{info_nce, negative_cosine, nt_xent, sup_con};
+pub use contrastive::{info_nce, negative_cosine, nt_xent, nt_xent_views, sup_con};
 pub use redundancy::{VicReg, VicRegConvention, barlow_twins, vicreg};
 
 use crate::{Error, Result};
