@@ -137,6 +137,11 @@ impl NumArray {
         Self { dims, numbers }
     }
 
+    /// How many numbers there are.
+    pub(super) fn count(numbers: &Numbers) -> usize {
+        with_numbers!(numbers, d => d.len())
+    }
+
     /// The sizes of the axes.
     pub fn dims(&self) -> &[usize] {
         &self.dims
@@ -149,7 +154,7 @@ impl NumArray {
 
     /// The number of elements.
     pub fn len(&self) -> usize {
-        with_numbers!(&self.numbers, d => d.len())
+        Self::count(&self.numbers)
     }
 
     /// Whether there is no element.
@@ -195,7 +200,6 @@ impl NumArray {
     }
 
     /// The same array from numbers whose first axis changes fastest.
-    #[cfg(feature = "npy")]
     pub(super) fn from_column_major(dims: Vec<usize>, numbers: Numbers) -> Self {
         macro_rules! reorder {
             ($($variant:ident)*) => {
@@ -210,7 +214,6 @@ impl NumArray {
 }
 
 /// The elements of a column-major array in row-major order.
-#[cfg(feature = "npy")]
 fn row_major<T: Copy>(dims: &[usize], data: &[T]) -> Vec<T> {
     let mut at = vec![0; dims.len()];
     let mut from = 0;

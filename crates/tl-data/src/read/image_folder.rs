@@ -40,11 +40,7 @@ impl ImageFolder {
     /// file that is damaged or larger than 16,384 pixels a side.
     pub fn read(&self, folder: impl AsRef<Path>) -> Result<Dataset> {
         let folder = folder.as_ref();
-        let [height, width] = self.size;
-        if height == 0 || width == 0 || height.max(width) > MAX_SIDE as usize {
-            let expected = format!("1 to {MAX_SIDE} pixels a side");
-            return Err(Error::argument("image folder", "size", self.size, expected));
-        }
+        self.check()?;
         let mut classes = Vec::new();
         let (mut files, mut labels) = (Vec::new(), Vec::new());
         for class in entries(folder, Path::is_dir)? {
@@ -61,10 +57,32 @@ impl ImageFolder {
             let problem = "holds no folder; expected one for each class";
             return Err(Error::malformed("image folder", problem).at(folder));
         }
-        let images = self.decode_all(&files)?;
+        Dataset::classification(self.tensor(&self.decode_all(&files)?)?, labels, classes)
+    }
+
+    /// Reads one image as [`read`](Self::read) does: `[1, channels, height,
+    /// width]`, 0 to 1.
+    ///
+    /// # Errors
+    /// A file that is not there, is damaged or larger than 16,384 pixels a side.
+    pub fn read_one(&self, file: impl AsRef<Path>) -> Result<Tensor> {
+        self.check()?;
+        self.tensor(&[self.decode(file.as_ref())?])
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.size.iter().any(|&side| side == 0 || side > MAX_SIDE as usize) {
+            let expected = format!("1 to {MAX_SIDE} pixels a side");
+            return Err(Error::argument("image folder", "size", self.size, expected));
+        }
+        Ok(())
+    }
+
+    fn tensor(&self, images: &[Vec<f32>]) -> Result<Tensor> {
+        let [height, width] = self.size;
         let channels = if self.grey { 1 } else { 3 };
-        let shape = Shape::new(&[files.len(), channels, height, width])?;
-        Dataset::classification(Tensor::from_vec(images.concat(), shape)?, labels, classes)
+        let shape = Shape::new(&[images.len(), channels, height, width])?;
+        Ok(Tensor::from_vec(images.concat(), shape)?)
     }
 
     #[cfg(feature = "rayon")]
@@ -152,6 +170,10 @@ mod tests {
         assert_eq!((first[0], first[12], first[17]), (0.0, 1.0, 1.0));
         let grey = ImageFolder::new(2, 3).grey().read(root.path()).unwrap();
         assert_eq!(grey.features().dims(), [4, 1, 2, 3]);
+        let one = ImageFolder::new(2, 3).read_one(root.path().join("blue/0.png")).unwrap();
+        assert_eq!(one.to_vec(), first[..18]);
+        let e = ImageFolder::new(2, 3).read_one(root.path().join("no.png")).unwrap_err();
+        assert!(e.to_string().contains("no.png"), "{e}");
 
         std::fs::write(root.path().join("red/bad.jpg"), b"not an image").unwrap();
         let e = ImageFolder::new(2, 3).read(root.path()).unwrap_err().to_string();

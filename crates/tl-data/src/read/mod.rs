@@ -7,6 +7,7 @@ pub mod csv;
 pub mod idx;
 #[cfg(feature = "image")]
 pub mod image_folder;
+pub mod mat;
 #[cfg(feature = "npy")]
 pub mod npy;
 pub mod safetensors;
