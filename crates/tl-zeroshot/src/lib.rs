@@ -37,9 +37,18 @@
 //! | SAE | [`Sae`] | Kodirov et al. 2017 |
 //! | prototype regression | [`PrototypeRegression`] | Shigeto et al. 2015 |
 //! | DeViSE, SJE, ALE | [`Ranking`] | Frome et al. 2013, Akata et al. 2015, 2016 |
+//! | LatEm | [`Ranking::latem`] | Xian et al. 2016 |
 //! | deep compatibility | [`Ranking::deep`] | |
+//! | CADA-VAE | [`CadaVae`] | Schönfeld et al. 2019 |
+//! | generated features | [`FeatureVae`] | Mishra et al. 2018 |
+//! | texts by class names | [`TextClassifier`] | Radford et al. 2021, section 3.1 |
 //! | two encoders | [`DualEncoder`] | Radford et al. 2021 |
 //! | calibrated stacking | [`seen_unseen_curve`], [`ZeroShot::handicap`] | Chao et al. 2016 |
+//!
+//! Classes are described by attributes ([`Signatures::from_table`]), by vectors of
+//! their names or descriptions ([`template_ensemble`]), by their place in a
+//! [`Hierarchy`], or by several of these ([`Signatures::mixed`]). [`Xlsa17`] reads
+//! the benchmarks of Xian et al.
 //!
 //! Labels of unseen classes cannot reach training: a [`Method`] gets a [`Seen`],
 //! which holds nothing of them.
@@ -48,19 +57,25 @@ mod classifier;
 mod dual;
 mod error;
 mod gzsl;
+mod hierarchy;
 mod method;
 mod report;
 mod semantics;
 mod split;
+mod text;
+mod xlsa17;
 
 pub use classifier::{Explanation, ZeroShot};
 pub use dual::{DualEncoder, clip_loss};
 pub use error::{Error, Result};
 pub use gzsl::{Curve, Gzsl, harmonic_mean, per_class_accuracy, seen_unseen_curve};
+pub use hierarchy::Hierarchy;
 pub use method::{
-    Compatibility, Conse, Dap, Direction, Eszsl, Iap, Method, PrototypeRegression, Ranking,
-    RankingLoss, Sae, choose, ranking_loss, sylvester, zsl_accuracy,
+    CadaVae, Compatibility, Conse, Dap, Direction, Eszsl, FeatureVae, Iap, Method,
+    PrototypeRegression, Ranking, RankingLoss, Sae, choose, ranking_loss, sylvester, zsl_accuracy,
 };
 pub use report::{Outcome, Report};
 pub use semantics::{Signatures, fill_templates, template_ensemble};
 pub use split::{Seen, Split, Test, seven_segments};
+pub use text::{Cosine, Embed, TextClassifier};
+pub use xlsa17::Xlsa17;

@@ -4,8 +4,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tl_nn::{Indices, Tensor};
 use tl_zeroshot::{
-    Conse, Dap, Direction, Eszsl, Iap, Method, PrototypeRegression, Ranking, RankingLoss, Sae,
-    Seen, Signatures, Split, Test, ranking_loss, sylvester, zsl_accuracy,
+    CadaVae, Conse, Dap, Direction, Eszsl, FeatureVae, Iap, Method, PrototypeRegression, Ranking,
+    RankingLoss, Sae, Seen, Signatures, Split, Test, Xlsa17, ranking_loss, sylvester, zsl_accuracy,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -61,7 +61,20 @@ fn methods() -> Vec<(Box<dyn Method>, f64)> {
         (Box::new(Ranking::sje()), 0.45),
         (Box::new(Ranking::ale()), 0.45),
         (Box::new(Ranking::deep()), 0.4),
+        (Box::new(Ranking::latem(3)), 0.5),
+        (Box::new(feature_vae()), 0.7),
+        (Box::new(cada_vae()), 0.7),
     ]
+}
+
+fn feature_vae() -> FeatureVae {
+    FeatureVae { latent: 4, hidden: 64, samples: 60, epochs: 60, lr: 3e-3, ..Default::default() }
+}
+
+fn cada_vae() -> CadaVae {
+    let (seen_samples, unseen_samples) = (60, 60);
+    let small = CadaVae { latent: 8, hidden: 64, lr: 3e-3, ..Default::default() };
+    CadaVae { seen_samples, unseen_samples, ..small }
 }
 
 #[test]
@@ -81,7 +94,8 @@ fn contributions_sum_to_scores() {
     for (method, _) in methods() {
         let model = method.fit(&seen).unwrap();
         let Some(parts) = model.contributions(&unseen.features, &signature).unwrap() else {
-            assert!(["SAE", "prototype regression"].contains(&method.name()));
+            let others = ["SAE", "prototype regression", "feature VAE", "CADA-VAE"];
+            assert!(others.contains(&method.name()));
             continue;
         };
         let sums = parts.sum(-1, false).unwrap().to_vec();
@@ -218,4 +232,45 @@ fn splits_keep_unseen_classes_out_of_training() {
     let error = Split::new(&flat, &signatures, &["eleven"], 0.2, 0).unwrap_err().to_string();
     assert!(error.contains("eleven"), "{error}");
     assert!(Split::new(&digits, &signatures, &["1"], 0.2, 0).is_err()); // not a matrix
+}
+
+#[test]
+fn generated_classes_come_and_go_as_in_a_rebuild() {
+    let (seen, unseen) = synthetic(0.3);
+    let methods: [Box<dyn Method>; 2] = [Box::new(feature_vae()), Box::new(cada_vae())];
+    for method in methods {
+        let model = method.fit(&seen).unwrap();
+        let table = unseen.classes.table();
+        let before = model.scores(&unseen.features, table).unwrap().to_vec();
+        // Other classes in between, then the same ones again.
+        let fewer = table.narrow(0, 0, 2).unwrap();
+        assert_eq!(model.scores(&unseen.features, &fewer).unwrap().dims()[1], 2);
+        assert_eq!(model.scores(&unseen.features, table).unwrap().to_vec(), before);
+        assert_eq!(
+            method.fit(&seen).unwrap().scores(&unseen.features, table).unwrap().to_vec(),
+            before
+        );
+    }
+    assert!(FeatureVae { latent: 0, ..feature_vae() }.fit(&seen).is_err());
+    assert!(CadaVae { epochs: 0, ..cada_vae() }.fit(&seen).is_err());
+    assert!(Ranking { maps: 0, ..Ranking::latem(1) }.fit(&seen).is_err());
+}
+
+#[test]
+fn the_layout_of_xlsa17_is_read() {
+    let at = |name: &str| format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let set = Xlsa17::open(at("res101.mat"), at("att_splits.mat")).unwrap();
+    assert_eq!(set.features.dims(), [24, 5]);
+    assert_eq!(set.signatures.names()[3], "class d");
+    let split = set.split().unwrap();
+    assert_eq!((split.train.classes(), split.train.labels().len()), (4, 12));
+    assert_eq!((split.seen_test.labels.len(), split.unseen.labels.len()), (4, 8));
+    assert_eq!(split.unseen.classes.names(), ["class e", "class f"]);
+    let model = PrototypeRegression { alpha: 0.01 }.fit(&split.train).unwrap();
+    assert_eq!(zsl_accuracy(model.as_ref(), &split.unseen).unwrap(), 1.0);
+    let (train, validation) = set.validation.clone().unwrap();
+    assert_eq!((train.len(), validation.len()), (9, 3));
+    // A file of the wrong kind says what is missing.
+    let e = Xlsa17::open(at("att_splits.mat"), at("res101.mat")).unwrap_err();
+    assert!(e.to_string().contains("features"), "{e}");
 }

@@ -1,15 +1,22 @@
 //! Methods, and what they have in common.
 
 mod attribute;
+mod cada_vae;
 mod conse;
 mod eszsl;
+mod feature_vae;
+mod generate;
 mod prototype;
 mod ranking;
 mod sae;
+mod scale;
+mod vae;
 
 pub use attribute::{Dap, Iap};
+pub use cada_vae::CadaVae;
 pub use conse::Conse;
 pub use eszsl::Eszsl;
+pub use feature_vae::FeatureVae;
 pub use prototype::PrototypeRegression;
 pub use ranking::{Ranking, RankingLoss, ranking_loss};
 pub use sae::{Direction, Sae, sylvester};

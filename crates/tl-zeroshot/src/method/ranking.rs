@@ -1,6 +1,7 @@
-//! Compatibilities that are trained to rank: DeViSE, SJE, ALE, and deeper ones.
+//! Compatibilities that are trained to rank: DeViSE, SJE, ALE, LatEm, and deeper
+//! ones.
 
-use super::{Compatibility, Method};
+use super::{Compatibility, Method, scale::Scale};
 use crate::{Error, Result, Seen, semantics::unit_rows, split::matrix};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -79,6 +80,9 @@ pub struct Ranking {
     pub loss: RankingLoss,
     /// Units of a hidden layer, 0 for none.
     pub hidden: usize,
+    /// Latent maps; a class scores with the map that suits it best (LatEm).
+    /// Default 1.
+    pub maps: usize,
     /// Passes over the data. Default 30.
     pub epochs: usize,
     /// Samples of a step. Default 64.
@@ -95,7 +99,7 @@ impl Ranking {
     /// A linear map trained with this loss.
     pub fn new(loss: RankingLoss) -> Self {
         let (lr, weight_decay) = (3e-3, 1e-2);
-        Self { loss, hidden: 0, epochs: 30, batch: 64, lr, weight_decay, seed: 0 }
+        Self { loss, hidden: 0, maps: 1, epochs: 30, batch: 64, lr, weight_decay, seed: 0 }
     }
 
     /// DeViSE, with the paper's margin.
@@ -113,6 +117,12 @@ impl Ranking {
         Self::new(RankingLoss::Ale { margin: 0.3 })
     }
 
+    /// LatEm (Xian et al. 2016, eq. 2): `max_i xᵀW_i s` over `maps` linear maps,
+    /// with the sum of hinges of DeViSE; the paper has 2 to 16 maps.
+    pub fn latem(maps: usize) -> Self {
+        Self { maps, ..Self::new(RankingLoss::Devise { margin: 0.3 }) }
+    }
+
     /// A hidden layer of 128 units and cross entropy.
     pub fn deep() -> Self {
         Self { hidden: 128, ..Self::new(RankingLoss::CrossEntropy { scale: 15.0 }) }
@@ -121,13 +131,21 @@ impl Ranking {
 
 /// One or two layers.
 #[derive(Clone, Debug)]
-struct Net {
+struct Map {
     fc1: Linear,
     fc2: Option<Linear>,
 }
-module!(Net { fc1, fc2 });
+module!(Map { fc1, fc2 });
 
-impl Net {
+impl Map {
+    fn new(d: usize, hidden: usize, a: usize, rng: &mut ChaCha8Rng) -> Self {
+        match hidden {
+            0 => Self { fc1: Linear::new(d, a, rng), fc2: None },
+            h => Self { fc1: Linear::new(d, h, rng), fc2: Some(Linear::new(h, a, rng)) },
+        }
+    }
+
+    /// `[n, a]`, of length 1.
     fn project(&self, x: &Tensor) -> tl_nn::Result<Tensor> {
         let y = match &self.fc2 {
             None => self.fc1.forward_act(x, Activation::Identity)?,
@@ -139,30 +157,64 @@ impl Net {
     }
 }
 
+/// The maps among which each class has the best one.
+#[derive(Clone, Debug)]
+struct Net {
+    maps: Vec<Map>,
+}
+module!(Net { maps });
+
+impl Net {
+    /// `max_i cos(map_i(x), s)` for unit signatures as columns, `[n, classes]`.
+    fn scores(&self, x: &Tensor, classes: &Tensor) -> tl_nn::Result<Tensor> {
+        let one = |map: &Map| Ok::<_, tl_nn::Error>(map.project(x)?.matmul(classes)?);
+        let mut best = one(&self.maps[0])?;
+        for map in &self.maps[1..] {
+            best = best.maximum(&one(map)?)?;
+        }
+        Ok(best)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Trained {
     net: Net,
-    mean: Tensor,
-    factor: Tensor,
+    scale: Scale,
 }
 
-impl super::Project for Trained {
-    fn project(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.net.project(&x.sub(&self.mean)?.mul(&self.factor)?)?.detach())
+impl Compatibility for Trained {
+    fn scores(&self, x: &Tensor, signatures: &Tensor) -> Result<Tensor> {
+        let classes = unit_rows(signatures)?.t()?;
+        Ok(self.net.scores(&self.scale.apply(x)?, &classes)?.detach())
     }
 
-    fn similarity(&self) -> super::Similarity {
-        super::Similarity::Cosine
+    /// Of the map that scores best.
+    fn contributions(&self, x: &Tensor, signature: &Tensor) -> Result<Option<Tensor>> {
+        let (x, s) = (self.scale.apply(x)?, unit_rows(&signature.unsqueeze(0)?)?);
+        let mut best: Option<(Tensor, Tensor)> = None;
+        for map in &self.net.maps {
+            let parts = map.project(&x)?.mul(&s)?.detach();
+            let score = parts.sum(-1, true)?;
+            best = Some(match best {
+                None => (parts, score),
+                Some((old, before)) => {
+                    let better = score.gt(&before)?;
+                    (Tensor::where_cond(&better, &parts, &old)?, score.maximum(&before)?)
+                }
+            });
+        }
+        Ok(best.map(|(parts, _)| parts))
     }
 }
 
 impl Method for Ranking {
     fn name(&self) -> &'static str {
-        match (self.loss, self.hidden) {
-            (RankingLoss::Devise { .. }, 0) => "DeViSE",
-            (RankingLoss::Sje { .. }, 0) => "SJE",
-            (RankingLoss::Ale { .. }, 0) => "ALE",
-            (RankingLoss::CrossEntropy { .. }, 0) => "bilinear, cross entropy",
+        match (self.loss, self.hidden, self.maps) {
+            (_, 0, 2..) => "LatEm",
+            (RankingLoss::Devise { .. }, 0, _) => "DeViSE",
+            (RankingLoss::Sje { .. }, 0, _) => "SJE",
+            (RankingLoss::Ale { .. }, 0, _) => "ALE",
+            (RankingLoss::CrossEntropy { .. }, 0, _) => "bilinear, cross entropy",
             _ => "deep compatibility",
         }
     }
@@ -172,18 +224,17 @@ impl Method for Ranking {
         if self.epochs == 0 {
             return Err(Error::argument("ranking", "epochs", 0, "at least 1"));
         }
+        if self.maps == 0 {
+            return Err(Error::argument("ranking", "maps", 0, "at least 1"));
+        }
         let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
-        let mean = seen.features().mean(0, true)?;
-        let centred = seen.features().sub(&mean)?;
-        let deviation = centred.square().mean(0, true)?.sqrt();
-        let factor = deviation.map_constant(|s| if s > 1e-6 { 1.0 / s } else { 0.0 });
-        let (d, a) = (mean.size(1)?, seen.signatures().attributes().len());
-        let mut net = match self.hidden {
-            0 => Net { fc1: Linear::new(d, a, rng), fc2: None },
-            h => Net { fc1: Linear::new(d, h, rng), fc2: Some(Linear::new(h, a, rng)) },
-        };
+        let scale = Scale::of(seen.features())?;
+        let x = scale.apply(seen.features())?;
+        let (d, a) = (x.size(1)?, seen.signatures().attributes().len());
+        let mut net =
+            Net { maps: (0..self.maps).map(|_| Map::new(d, self.hidden, a, rng)).collect() };
         let names = seen.signatures().names().to_vec();
-        let data = Dataset::classification(centred.mul(&factor)?, seen.labels().to_vec(), names)?;
+        let data = Dataset::classification(x, seen.labels().to_vec(), names)?;
         let loader = data.batches(Batching::new(self.batch).shuffled(self.seed))?;
         let classes = unit_rows(seen.signatures().table())?.t()?;
         let steps = (self.epochs * loader.len()) as u64;
@@ -193,11 +244,11 @@ impl Method for Ranking {
             &mut net,
             |epoch| loader.epoch(epoch as u64),
             |net, batch, _| {
-                let scores = net.project(&batch.features)?.matmul(&classes)?;
+                let scores = net.scores(&batch.features, &classes)?;
                 let labels = batch.labels().map_err(tl_nn::Error::other)?;
                 ranking_loss(&scores, labels, self.loss)
             },
         )?;
-        Ok(Box::new(Trained { net, mean, factor }))
+        Ok(Box::new(Trained { net, scale }))
     }
 }

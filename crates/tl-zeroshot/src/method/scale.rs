@@ -1,0 +1,25 @@
+//! Features standardised by the seen classes.
+
+use crate::Result;
+use tl_nn::Tensor;
+
+/// `(x - mean) / deviation` of every feature; one that never changes becomes 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Scale {
+    mean: Tensor,
+    factor: Tensor,
+}
+
+impl Scale {
+    /// Of features `[n, d]`.
+    pub(crate) fn of(features: &Tensor) -> Result<Self> {
+        let mean = features.mean(0, true)?;
+        let deviation = features.sub(&mean)?.square().mean(0, true)?.sqrt();
+        let factor = deviation.map_constant(|s| if s > 1e-6 { 1.0 / s } else { 0.0 });
+        Ok(Self { mean, factor })
+    }
+
+    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.sub(&self.mean)?.mul(&self.factor)?)
+    }
+}
