@@ -7,6 +7,7 @@ pub mod bar;
 pub mod chart;
 pub mod page;
 pub mod rows;
+pub mod serve;
 pub mod table;
 
 /// Anything that goes wrong in an example ends it with a message.

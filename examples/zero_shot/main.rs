@@ -5,11 +5,16 @@
 //! are chosen on held-out classes among the seen ones. Beside the methods stands
 //! chance.
 //!
+//! With what `tools/fetch-models` and `tools/fetch-data` bring it also looks for
+//! the classifier rows of 200 classes of ImageNet by their names alone.
+//!
 //! `cargo run --release --example zero_shot`
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 #[path = "../shared/mod.rs"]
 mod shared;
+
+mod imagenet;
 
 use clap::Parser;
 use shared::{
@@ -20,21 +25,30 @@ use shared::{
     rows::{self, Row},
     table::Table,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use transfer_learning::{
     data::{Dataset, samples},
     nn::metric::{Summary, Trials},
     zeroshot::{
-        Conse, Dap, Direction, Eszsl, Iap, Method, PrototypeRegression, Ranking, RankingLoss,
-        Report, Sae, Signatures, Split, ZeroShot, seven_segments,
+        Conse, Dap, Direction, Eszsl, FeatureVae, Iap, Method, PrototypeRegression, Ranking,
+        RankingLoss, Report, Sae, Signatures, Split, ZeroShot, seven_segments,
     },
 };
 
 /// The unseen digits of every split.
 const UNSEEN: usize = 3;
 
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    shared: Args,
+    /// What `tools/fetch-models` brought.
+    #[arg(long, value_name = "DIR", default_value = "target/models")]
+    models: PathBuf,
+}
+
 fn main() -> Outcome {
-    let args = Args::parse();
+    let Flags { shared: args, models } = Flags::parse();
     // A split is cheap, and splits differ much: four for every seed.
     let splits = args.seeds() * if args.quick { 1 } else { 4 };
     let mut page = Page::new("Zero-shot learning: digits that training never saw");
@@ -67,8 +81,22 @@ fn main() -> Outcome {
             rows.push(Row::of(&format!("zero-shot: {}", way.name), trials, &way.name)?);
         }
     }
-    if let Some((classifier, split)) = &shown {
-        draw(&mut page, classifier, split)?;
+    if let Some((classifier, split)) = shown {
+        draw(&mut page, &classifier, &split)?;
+        at_run_time(classifier, &split)?;
+    }
+    let data = args.data.clone().unwrap_or_else(|| "target/data".into());
+    if let Some(files) = imagenet::Files::find(&models, &data) {
+        for trials in imagenet::compare(&files, args.seeds())? {
+            println!("\n{trials}");
+            page.heading(&format!("{}: {}", trials.data, trials.metric));
+            page.table(&table(&trials)?);
+            for way in trials.ways.iter().skip(1) {
+                rows.push(Row::of(&format!("zero-shot: {}", way.name), &trials, &way.name)?);
+            }
+        }
+    } else {
+        println!("ImageNet's classes are left out: tools/fetch-models and tools/fetch-data");
     }
     let path = Path::new("target/zero_shot/index.html");
     page.save(path)?;
@@ -117,6 +145,8 @@ fn methods(quick: bool) -> Vec<(&'static str, Vec<Box<dyn Method>>)> {
             "bilinear, cross entropy",
             ranking(Ranking::new(RankingLoss::CrossEntropy { scale: 10.0 })),
         ),
+        ("LatEm", ranking(Ranking::latem(3))),
+        ("feature VAE", boxed([FeatureVae { epochs, hidden: 64, lr: 3e-3, ..Default::default() }])),
     ]
 }
 
@@ -154,6 +184,32 @@ fn generalised(report: &Report) -> Outcome<String> {
         );
     }
     Ok(text)
+}
+
+/// Why one sample was called what it was, and a class that comes while the
+/// classifier runs.
+fn at_run_time(mut classifier: ZeroShot, split: &Split) -> Outcome {
+    let test = &split.unseen;
+    let x = test.features.select(0, 0)?;
+    let said = classifier.classify(&x.unsqueeze(0)?)?.first().copied().unwrap_or("").to_owned();
+    let why = classifier.explain(&x, &said)?;
+    println!(
+        "an unseen {} is called {said}, score {:.3}:",
+        test.classes.names()[test.labels[0]],
+        why.score
+    );
+    for (segment, part) in &why.parts {
+        println!("  {part:+.3}  {segment}");
+    }
+    let seen = split.train.signatures();
+    let before = classifier.classes().len();
+    classifier.add(&seen.names()[0], &seen.table().select(0, 0)?.to_vec())?;
+    println!(
+        "`{}` added without training: {before} classes, now {}",
+        seen.names()[0],
+        classifier.classes().len()
+    );
+    Ok(())
 }
 
 /// Samples of unseen digits, what was said of them, and the attribute that

@@ -15,17 +15,33 @@
 //! | [`ssl`] | `tl-ssl` | self-supervised learning |
 //! | [`zeroshot`] | `tl-zeroshot` | zero-shot learning |
 //! | [`maml`] | `tl-maml` | meta-learning |
+//!
+//! Each technique and `models` is a feature of its own name, all on by default;
+//! `rayon` (default) uses all cores, `image` reads folders of pictures,
+//! `progress` draws a bar while a network trains. [`recommend`] says which
+//! technique to try first with what you have.
 
+mod recommend;
+
+pub use recommend::{Advice, Gap, Recommendation, Situation, Technique, recommend};
+#[cfg(feature = "dann")]
 pub use tl_dann as dann;
 pub use tl_data as data;
+#[cfg(feature = "distill")]
 pub use tl_distill as distill;
+#[cfg(feature = "finetune")]
 pub use tl_finetune as finetune;
+#[cfg(feature = "maml")]
 pub use tl_maml as maml;
+#[cfg(feature = "models")]
 pub use tl_models as models;
+#[cfg(feature = "multitask")]
 pub use tl_multitask as multitask;
 pub use tl_nn as nn;
+#[cfg(feature = "ssl")]
 pub use tl_ssl as ssl;
 pub use tl_tensor as tensor;
+#[cfg(feature = "zeroshot")]
 pub use tl_zeroshot as zeroshot;
 
 /// What most programs need: `use transfer_learning::prelude::*`.
