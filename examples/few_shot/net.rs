@@ -35,7 +35,7 @@ pub fn dense(rng: &mut dyn RngCore) -> Sequential {
     let mut from = SIDE * SIDE;
     for to in [256, 128, 64, 64] {
         net = net
-            .push(Linear::new(from, to, rng).without_bias())
+            .push(Linear::without_bias(from, to, rng))
             .push(BatchNorm1d::new(to))
             .push(Act::Relu);
         from = to;

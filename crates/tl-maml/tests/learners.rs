@@ -186,7 +186,7 @@ fn meta_training_helps_curves_and_digits() {
     }
 }
 
-fn few_shot<H: tl_maml::Head>(head: H, train: &Tasks, unseen: &Tasks, steps: usize) -> Evaluation {
+fn few_shot<H: Head>(head: H, train: &Tasks, unseen: &Tasks, steps: usize) -> Evaluation {
     let encoder = Sequential::new().push(Flatten).push(Linear::new(64, 24, &mut rng()));
     let mut net = FewShot { encoder, head };
     net.fit(trainer(1), Episodes::new(train, 1, steps)).unwrap();

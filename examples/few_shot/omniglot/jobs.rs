@@ -50,14 +50,14 @@ pub enum Method {
 impl Method {
     pub const ALL: [Self; 9] = [
         Self::Pixels,
-        Self::BaselinePlusPlus,
         Self::Protonet,
+        Self::BaselinePlusPlus,
         Self::R2d2,
-        Self::Metaoptnet,
         Self::MamlDense,
         Self::Maml,
         Self::Anil,
         Self::Reptile,
+        Self::Metaoptnet,
     ];
 
     pub fn name(self) -> &'static str {
@@ -119,7 +119,8 @@ impl Job<'_> {
 
     fn test(&self, method: &dyn Predict) -> Outcome<Both> {
         let Setting { way, shot } = self.setting;
-        let tasks = Tasks::from_labels(&self.world.unseen)?.way(way).shot(shot).query(15);
+        let query = if way == 5 { 15 } else { 5 };
+        let tasks = Tasks::from_labels(&self.world.unseen)?.way(way).shot(shot).query(query);
         // Other tasks than in training, the same for all methods.
         Ok(evaluate_both(method, &tasks, self.world.episodes, 1_000_000 + self.seed)?)
     }
@@ -153,7 +154,7 @@ impl Job<'_> {
 
     /// 20-way 1-shot practice, one encoder for all settings.
     fn metric<H: Head>(&self, head: H) -> Outcome<Both> {
-        let steps = self.world.steps(3000);
+        let steps = self.world.steps(if self.method == Method::Protonet { 2000 } else { 1000 });
         let mut net = FewShot { encoder: conv(BLOCKS, FILTERS, &mut self.rng()), head };
         let tasks = self.practice(20, 1, 5)?;
         let trainer = self.trainer(self.adam(2e-3, steps), 1, &self.method.file(None));
@@ -168,7 +169,7 @@ impl Job<'_> {
         let tasks = self.practice(2, 1, 1)?;
         let data = tasks.dataset()?;
         let loader = data.batches(Batching::new(64).shuffled(self.seed))?;
-        let epochs = self.world.steps(12);
+        let epochs = self.world.steps(8);
         let steps = (epochs * loader.len()) as u64;
         let mut net = Angular {
             encoder: conv(BLOCKS, FILTERS, &mut self.rng()),
@@ -201,13 +202,14 @@ impl Job<'_> {
     fn maml(&self) -> Outcome<Both> {
         let Setting { way, shot } = self.setting;
         let (mut maml, tasks_a_batch, steps) = match way {
-            5 => (Maml::new(1, 0.4), 4, 2500),
-            _ => (Maml::new(3, 0.1), 2, 1500),
+            5 => (Maml::new(1, 0.4), 4, 800),
+            _ => (Maml::new(3, 0.1), 2, 300),
         };
         if self.method == Method::Anil {
             maml = maml.adapt(Adapt::Only("fc.**".to_owned()));
         }
-        let steps = self.world.steps(steps);
+        let longer = if self.method == Method::MamlDense { 3 } else { 1 };
+        let steps = self.world.steps(longer * steps);
         let net = match self.method {
             Method::MamlDense => Classifier::dense(way, &mut self.rng()),
             _ => Classifier::conv(BLOCKS, FILTERS, way, &mut self.rng()),
@@ -226,7 +228,7 @@ impl Job<'_> {
 
     /// The paper's: 10 samples of each class to train on, of 5 tasks.
     fn reptile(&self) -> Outcome<Both> {
-        let steps = self.world.steps(2000);
+        let steps = self.world.steps(800);
         let way = self.setting.way;
         let batch = if way == 5 { 10 } else { 20 };
         let mut reptile = Reptile { batch, ..Reptile::new() };

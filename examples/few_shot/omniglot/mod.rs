@@ -81,11 +81,11 @@ pub fn run(data: &Path, only: &[Method], quick: bool, json: Option<&Path>) -> Ou
         Ok(text) => serde_json::from_slice(&text)?,
         Err(_) => Results::new(),
     };
-    for method in Method::ALL {
-        if !only.is_empty() && !only.contains(&method) {
-            continue;
-        }
-        for setting in SETTINGS {
+    for setting in SETTINGS {
+        for method in Method::ALL {
+            if !only.is_empty() && !only.contains(&method) {
+                continue;
+            }
             let key = key(method, setting);
             if results.contains_key(&key) {
                 continue;
