@@ -154,7 +154,7 @@ impl Job<'_> {
 
     /// 20-way 1-shot practice, one encoder for all settings.
     fn metric<H: Head>(&self, head: H) -> Outcome<Both> {
-        let steps = self.world.steps(if self.method == Method::Protonet { 2000 } else { 1000 });
+        let steps = self.world.steps(if self.method == Method::Protonet { 1500 } else { 1000 });
         let mut net = FewShot { encoder: conv(BLOCKS, FILTERS, &mut self.rng()), head };
         let tasks = self.practice(20, 1, 5)?;
         let trainer = self.trainer(self.adam(2e-3, steps), 1, &self.method.file(None));
