@@ -67,13 +67,13 @@ fn garments(args: &Args) -> Outcome {
     let shots: &[usize] = if args.quick { &[1] } else { &[1, 5] };
     let bar = bar::over(shots.len() * seeds as usize);
     let mut reports = Vec::new();
-    let mut shown = None;
+    let mut extras = methods::Extras::default();
     for &shot in shots {
         let mut of_shot = methods::reports(shot);
         bar.set_message(format!("{shot}-shot"));
         for seed in 0..seeds {
             let source = Source::garments(shot, seed)?;
-            methods::run(&source, &budget, seed, &mut of_shot, &mut shown)?;
+            methods::run(&source, &budget, seed, &mut of_shot, &mut extras)?;
             bar.inc(1);
         }
         reports.extend(of_shot);
@@ -94,7 +94,11 @@ fn garments(args: &Args) -> Outcome {
         "Inductive: every query is predicted for itself. Transductive: batch normalisation uses \
          the statistics of all queries of a task together. Intervals are over seeds of training.",
     );
-    if let Some(shown) = &shown {
+    if let Some(memory) = &extras.memory {
+        println!("\n{memory}");
+        page.text(memory);
+    }
+    if let Some(shown) = &extras.shown {
         draw::episode(&mut page, shown)?;
     }
     draw::save(page)?;

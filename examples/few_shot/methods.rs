@@ -14,6 +14,7 @@ use transfer_learning::{
     maml::{
         Adapt, Episodes, FewShot, Fitted, Head, Logistic, Maml, Nearest, Predict, Protocol,
         Prototypes, Report, Reptile, RidgeHead, TaskSource, cross_entropy, evaluate_across,
+        peak_bytes,
     },
     nn::{
         Adam, AdamW, Flatten, Optimizer, Schedule, Sequential, Sgd, Trainer, metric::predictions,
@@ -56,61 +57,26 @@ pub fn reports(shot: usize) -> Reports {
     ]
 }
 
+/// What the page shows beside the results, of the first seed.
+#[derive(Default)]
+pub struct Extras {
+    pub shown: Option<Shown>,
+    pub memory: Option<String>,
+}
+
 /// Adds a result of every method to the report of each protocol.
 pub fn run(
     source: &Source,
     budget: &Budget,
     seed: u64,
     reports: &mut Reports,
-    shown: &mut Option<Shown>,
+    extras: &mut Extras,
 ) -> Outcome {
     let bench = Bench { source, budget, seed };
-    let pixels = FewShot { encoder: Flatten, head: Nearest::default() };
-    bench.test("nearest on pixels", &pixels.predictor(), Instant::now(), reports)?;
-
-    let start = Instant::now();
-    let pretrained = bench.pretrain()?;
-    let cosine = FewShot { encoder: pretrained.clone(), head: Fitted::default() };
-    bench.test("pre-trained, cosine head (baseline++)", &cosine.predictor(), start, reports)?;
-    let logistic = FewShot { encoder: pretrained, head: Logistic::default() };
-    bench.test("pre-trained, logistic head", &logistic.predictor(), start, reports)?;
-
-    let start = Instant::now();
-    let proto = bench.metric(Prototypes)?;
-    bench.test("ProtoNet", &proto.predictor(), start, reports)?;
-    if shown.is_none() {
-        let task = source.test.task(2026, 0)?;
-        let outputs = proto.predictor().predict(&task, Protocol::Inductive)?;
-        let said = outputs.last().map(|(_, logits)| predictions(logits)).transpose()?;
-        *shown = Some(Shown { method: "ProtoNet", task, said: said.unwrap_or_default() });
-    }
-    let start = Instant::now();
-    let ridge = bench.metric(RidgeHead::default())?;
-    bench.test("R2D2", &ridge.predictor(), start, reports)?;
-
-    let variants = [
-        ("MAML", Maml::new(3, 0.1)),
-        ("FOMAML", Maml::new(3, 0.1).first_order()),
-        ("ANIL", Maml::new(3, 0.1).adapt(Adapt::Only("fc.**".to_owned()))),
-    ];
-    for (name, maml) in variants {
-        let start = Instant::now();
-        let mut learner =
-            maml.learner(Classifier::conv(BLOCKS, FILTERS, source.way, &mut bench.rng()))?;
-        let episodes = Episodes::new(&source.train, 4, budget.maml).seed(seed);
-        maml.fit(bench.trainer(3e-3, budget.maml), &mut learner, episodes, cross_entropy)?;
-        bench.test(name, &maml.predictor(&learner, cross_entropy), start, reports)?;
-    }
-
-    let start = Instant::now();
-    let reptile = Reptile { test_steps: 20, ..Reptile::new() };
-    let mut model = Classifier::conv(BLOCKS, FILTERS, source.way, &mut bench.rng());
-    let steps = budget.reptile as u64;
-    let outer =
-        Optimizer::new(Sgd::new(1.0)).schedule(Schedule::Linear { start: 1.0, end: 0.0, steps });
-    let episodes = Episodes::new(&source.train, 5, budget.reptile).seed(seed);
-    reptile.fit(Trainer::new(outer, 1), &mut model, episodes, cross_entropy)?;
-    bench.test("Reptile", &reptile.predictor(&model, cross_entropy), start, reports)
+    bench.baselines(reports)?;
+    bench.metric_methods(reports, extras)?;
+    bench.gradient_methods(reports, extras)?;
+    bench.reptile(reports)
 }
 
 struct Bench<'a> {
@@ -120,6 +86,77 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    fn baselines(&self, reports: &mut Reports) -> Outcome {
+        let pixels = FewShot { encoder: Flatten, head: Nearest::default() };
+        self.test("nearest on pixels", &pixels.predictor(), Instant::now(), reports)?;
+        let start = Instant::now();
+        let pretrained = self.pretrain()?;
+        let cosine = FewShot { encoder: pretrained.clone(), head: Fitted::default() };
+        self.test("pre-trained, cosine head (baseline++)", &cosine.predictor(), start, reports)?;
+        let logistic = FewShot { encoder: pretrained, head: Logistic::default() };
+        self.test("pre-trained, logistic head", &logistic.predictor(), start, reports)
+    }
+
+    fn metric_methods(&self, reports: &mut Reports, extras: &mut Extras) -> Outcome {
+        let start = Instant::now();
+        let proto = self.metric(Prototypes)?;
+        self.test("ProtoNet", &proto.predictor(), start, reports)?;
+        if extras.shown.is_none() {
+            let task = self.source.test.task(2026, 0)?;
+            let outputs = proto.predictor().predict(&task, Protocol::Inductive)?;
+            let said = outputs.last().map(|(_, logits)| predictions(logits)).transpose()?;
+            let said = said.unwrap_or_default();
+            extras.shown = Some(Shown { method: "ProtoNet", task, said });
+        }
+        let start = Instant::now();
+        let ridge = self.metric(RidgeHead::default())?;
+        self.test("R2D2", &ridge.predictor(), start, reports)
+    }
+
+    fn gradient_methods(&self, reports: &mut Reports, extras: &mut Extras) -> Outcome {
+        let variants = [
+            ("MAML", Maml::new(3, 0.1)),
+            ("FOMAML", Maml::new(3, 0.1).first_order()),
+            ("ANIL", Maml::new(3, 0.1).adapt(Adapt::Only("fc.**".to_owned()))),
+        ];
+        for (name, maml) in variants {
+            let start = Instant::now();
+            let net = Classifier::conv(BLOCKS, FILTERS, self.source.way, &mut self.rng());
+            let mut learner = maml.learner(net)?;
+            let steps = self.budget.maml;
+            let episodes = Episodes::new(&self.source.train, 4, steps).seed(self.seed);
+            let trainer = self.trainer(3e-3, steps);
+            let fit = || maml.fit(trainer, &mut learner, episodes, cross_entropy);
+            if extras.memory.is_none() {
+                let (done, bytes) = peak_bytes(fit);
+                done?;
+                let task = self.source.train.task(2026, 0)?;
+                let forecast = maml.forecast_memory(&learner, &task, cross_entropy, 4)?;
+                extras.memory = Some(format!(
+                    "Memory of {name}: forecast {forecast}; measured {:.1} MB, with the tasks \
+                     and the state of the optimiser.",
+                    bytes as f64 / 1e6
+                ));
+            } else {
+                fit()?;
+            }
+            self.test(name, &maml.predictor(&learner, cross_entropy), start, reports)?;
+        }
+        Ok(())
+    }
+
+    fn reptile(&self, reports: &mut Reports) -> Outcome {
+        let start = Instant::now();
+        let reptile = Reptile { test_steps: 20, ..Reptile::new() };
+        let mut model = Classifier::conv(BLOCKS, FILTERS, self.source.way, &mut self.rng());
+        let steps = self.budget.reptile;
+        let schedule = Schedule::Linear { start: 1.0, end: 0.0, steps: steps as u64 };
+        let outer = Optimizer::new(Sgd::new(1.0)).schedule(schedule);
+        let episodes = Episodes::new(&self.source.train, 5, steps).seed(self.seed);
+        reptile.fit(Trainer::new(outer, 1), &mut model, episodes, cross_entropy)?;
+        self.test("Reptile", &reptile.predictor(&model, cross_entropy), start, reports)
+    }
+
     fn rng(&self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.seed)
     }
