@@ -1,21 +1,24 @@
 //! Few-shot learning: classes that training never saw, from one or five samples.
 //!
 //! Methods practise on five kinds of garment and are tested on the other five
-//! (Fashion-MNIST), in 5-way tasks. Beside them stand the
-//! nearest neighbour on pixels and a plainly pre-trained encoder.
+//! (Fashion-MNIST), in 5-way tasks, and on handwritten digits. Beside them stand
+//! the nearest neighbour on pixels and a plainly pre-trained encoder.
 //!
 //! `cargo run --release --example few_shot`
 //!
-//! With `--data FOLDER`, a folder with Omniglot's `images_train` and
-//! `images_katakana` (alphabets as folders of characters), the same is done for
-//! characters.
-#![allow(clippy::print_stdout, unreachable_pub)]
+//! With `--sinusoid`, the regression benchmark of the MAML paper. With `--data
+//! FOLDER`, a folder with Omniglot's `images_train` and `images_katakana`
+//! (alphabets as folders of characters; needs `--features image`), characters.
+#![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
 mod data;
+mod draw;
 mod methods;
 mod net;
+mod omniglot;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod sinusoid;
 
 use clap::Parser;
 use data::Source;
@@ -23,45 +26,57 @@ use shared::{
     Outcome,
     args::Args,
     bar,
-    page::{Card, Page},
+    page::Page,
     rows::{self, Row},
     table::Table,
 };
-use std::path::{Path, PathBuf};
-use transfer_learning::maml::{Protocol, Report, Task, TaskSource};
+use std::path::PathBuf;
+use transfer_learning::maml::Report;
 
 #[derive(Debug, Parser)]
 struct Flags {
     #[command(flatten)]
     shared: Args,
     /// A folder with Omniglot's alphabets, to use instead of the garments.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "sinusoid")]
     data: Option<PathBuf>,
+    /// Only these methods, on Omniglot.
+    #[arg(long, value_enum, value_delimiter = ',', requires = "data")]
+    only: Vec<omniglot::Method>,
+    /// The sinusoids of the MAML paper instead of images.
+    #[arg(long)]
+    sinusoid: bool,
+    /// Steps of the outer optimiser on sinusoids; the paper takes 70000.
+    #[arg(long, value_name = "N", default_value_t = 5000, requires = "sinusoid")]
+    meta_steps: usize,
 }
 
 fn main() -> Outcome {
     let flags = Flags::parse();
-    let args = &flags.shared;
+    let Args { json, quick, .. } = &flags.shared;
+    match flags.data {
+        Some(folder) => omniglot::run(&folder, &flags.only, *quick, json.as_deref()),
+        None if flags.sinusoid => sinusoid::run(&flags.shared, flags.meta_steps),
+        None => garments(&flags.shared),
+    }
+}
+
+fn garments(args: &Args) -> Outcome {
     let seeds = args.seeds();
-    let budget = methods::Budget::new(args.quick, flags.data.is_some());
+    let budget = methods::Budget::new(args.quick);
     let shots: &[usize] = if args.quick { &[1] } else { &[1, 5] };
     let bar = bar::over(shots.len() * seeds as usize);
     let mut reports = Vec::new();
-    let mut episode = None;
+    let mut extras = methods::Extras::default();
     for &shot in shots {
-        let mut both: Option<[Report; 2]> = None;
+        let mut of_shot = methods::reports(shot);
+        bar.set_message(format!("{shot}-shot"));
         for seed in 0..seeds {
-            let source = Source::load(flags.data.as_deref(), shot, seed)?;
-            let reports = both.get_or_insert_with(|| {
-                let name =
-                    |p: &str| format!("{}, {}-way {shot}-shot, {p}", source.name, source.way);
-                [Report::new(&name("inductive")), Report::new(&name("transductive"))]
-            });
-            bar.set_message(format!("{shot}-shot"));
-            methods::run(&source, &budget, seed, reports, &mut episode)?;
+            let source = Source::garments(shot, seed)?;
+            methods::run(&source, &budget, seed, &mut of_shot, &mut extras)?;
             bar.inc(1);
         }
-        reports.extend(both.into_iter().flatten());
+        reports.extend(of_shot);
     }
     bar.finish_and_clear();
 
@@ -79,12 +94,14 @@ fn main() -> Outcome {
         "Inductive: every query is predicted for itself. Transductive: batch normalisation uses \
          the statistics of all queries of a task together. Intervals are over seeds of training.",
     );
-    if let Some((task, predicted)) = &episode {
-        draw(&mut page, task, predicted)?;
+    if let Some(memory) = &extras.memory {
+        println!("\n{memory}");
+        page.text(memory);
     }
-    let path = Path::new("target/few_shot/index.html");
-    page.save(path)?;
-    println!("\nA task as a picture: {}", path.display());
+    if let Some(shown) = &extras.shown {
+        draw::episode(&mut page, shown)?;
+    }
+    draw::save(page)?;
     if let Some(path) = &args.json {
         rows::write(path, &rows)?;
     }
@@ -92,7 +109,7 @@ fn main() -> Outcome {
 }
 
 fn table(report: &Report) -> Outcome<Table> {
-    let mut table = Table::new(["method", "accuracy", "against the first", "seconds a seed"]);
+    let mut table = Table::new(["method", "result", "against the first", "seconds a seed"]);
     let trials = &report.trials;
     for (i, way) in trials.ways.iter().enumerate() {
         let summary = trials.summary(&way.name)?;
@@ -104,45 +121,4 @@ fn table(report: &Report) -> Outcome<Table> {
         table.row([way.name.clone(), summary.to_string(), verdict, format!("{seconds:.1}")]);
     }
     Ok(table)
-}
-
-/// Support, query and what was said of it.
-fn draw(page: &mut Page, task: &Task, predicted: &[usize]) -> Outcome {
-    let names: Vec<String> = match &task.support.targets {
-        transfer_learning::data::Targets::Classes { names, .. } => names.to_vec(),
-        _ => Vec::new(),
-    };
-    let name = |label: usize| names.get(label).cloned().unwrap_or_default();
-    let side = task.support.features.size(-1)?;
-    let pixels = |x: &transfer_learning::tensor::Tensor, i: usize| -> Outcome<Vec<f32>> {
-        Ok(x.select(0, i)?.to_vec())
-    };
-    page.heading("One task: what there is to learn from");
-    let mut cards = Vec::new();
-    for (i, &label) in task.support.labels()?.as_slice().iter().enumerate() {
-        let lines = vec![(name(label), true)];
-        cards.push(Card { pixels: pixels(&task.support.features, i)?, width: side, lines });
-    }
-    page.images(&cards);
-    page.heading("and what was said of new samples");
-    cards.clear();
-    for (i, &label) in task.query.labels()?.as_slice().iter().enumerate() {
-        let right = predicted.get(i) == Some(&label);
-        let said = predicted.get(i).map_or(String::new(), |&p| name(p));
-        let mut lines = vec![(said, right)];
-        if !right {
-            lines.push((format!("is {}", name(label)), true));
-        }
-        cards.push(Card { pixels: pixels(&task.query.features, i)?, width: side, lines });
-    }
-    page.images(&cards);
-    Ok(())
-}
-
-/// The protocols, in the order of the reports.
-pub const PROTOCOLS: [Protocol; 2] = [Protocol::Inductive, Protocol::Transductive];
-
-/// The task that is drawn.
-pub fn shown(source: &dyn TaskSource) -> Outcome<Task> {
-    Ok(source.task(2026, 0)?)
 }

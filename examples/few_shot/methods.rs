@@ -1,11 +1,10 @@
 //! Every method on one seed.
 
 use crate::{
-    PROTOCOLS,
     data::Source,
-    net::{Classifier, encoder},
+    draw::Shown,
+    net::{Classifier, conv},
     shared::Outcome,
-    shown,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,12 +13,17 @@ use transfer_learning::{
     data::{Batch, Batching},
     maml::{
         Adapt, Episodes, FewShot, Fitted, Head, Logistic, Maml, Nearest, Predict, Protocol,
-        Prototypes, Report, Reptile, RidgeHead, Task, cross_entropy, evaluate,
+        Prototypes, Report, Reptile, RidgeHead, TaskSource, cross_entropy, evaluate_across,
+        peak_bytes,
     },
     nn::{
         Adam, AdamW, Flatten, Optimizer, Schedule, Sequential, Sgd, Trainer, metric::predictions,
     },
 };
+
+/// The convolution blocks and filters of all methods.
+const BLOCKS: u32 = 3;
+const FILTERS: usize = 16;
 
 /// How long everything trains.
 pub struct Budget {
@@ -31,76 +35,48 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub fn new(quick: bool, full: bool) -> Self {
-        match (quick, full) {
-            (true, _) => Self { pretrain: 2, metric: 20, maml: 4, reptile: 4, episodes: 30 },
-            (false, false) => {
-                Self { pretrain: 8, metric: 120, maml: 40, reptile: 50, episodes: 60 }
-            }
-            (false, true) => {
-                Self { pretrain: 15, metric: 3000, maml: 800, reptile: 1000, episodes: 600 }
-            }
+    pub fn new(quick: bool) -> Self {
+        if quick {
+            Self { pretrain: 2, metric: 20, maml: 4, reptile: 4, episodes: 30 }
+        } else {
+            Self { pretrain: 8, metric: 120, maml: 40, reptile: 50, episodes: 60 }
         }
     }
 }
 
-/// The task that is drawn, and what ProtoNet said of it.
-pub type Shown = Option<(Task, Vec<usize>)>;
+/// Unseen garments inductively and transductively, and digits inductively.
+pub type Reports = [Report; 3];
+
+/// Empty ones.
+pub fn reports(shot: usize) -> Reports {
+    let of = |what: &str| Report::new(&format!("{what}, 5-way {shot}-shot"));
+    [
+        of("unseen garments (Fashion-MNIST), inductive"),
+        of("unseen garments (Fashion-MNIST), transductive"),
+        of("practised on garments, tested on digits (MNIST), inductive"),
+    ]
+}
+
+/// What the page shows beside the results, of the first seed.
+#[derive(Default)]
+pub struct Extras {
+    pub shown: Option<Shown>,
+    pub memory: Option<String>,
+}
 
 /// Adds a result of every method to the report of each protocol.
 pub fn run(
     source: &Source,
     budget: &Budget,
     seed: u64,
-    reports: &mut [Report; 2],
-    episode: &mut Shown,
+    reports: &mut Reports,
+    extras: &mut Extras,
 ) -> Outcome {
     let bench = Bench { source, budget, seed };
-    let pixels = FewShot { encoder: Flatten, head: Nearest::default() };
-    bench.test("nearest on pixels", &pixels.predictor(), Instant::now(), reports)?;
-
-    let start = Instant::now();
-    let pretrained = bench.pretrain()?;
-    let cosine = FewShot { encoder: pretrained.clone(), head: Fitted::default() };
-    bench.test("pre-trained, cosine head (baseline++)", &cosine.predictor(), start, reports)?;
-    let logistic = FewShot { encoder: pretrained, head: Logistic::default() };
-    bench.test("pre-trained, logistic head", &logistic.predictor(), start, reports)?;
-
-    let start = Instant::now();
-    let proto = bench.metric(Prototypes)?;
-    bench.test("ProtoNet", &proto.predictor(), start, reports)?;
-    if episode.is_none() {
-        let task = shown(&source.test)?;
-        let outputs = proto.predictor().predict(&task, Protocol::Inductive)?;
-        let predicted = outputs.last().map(|(_, logits)| predictions(logits)).transpose()?;
-        *episode = Some((task, predicted.unwrap_or_default()));
-    }
-    let start = Instant::now();
-    let ridge = bench.metric(RidgeHead::default())?;
-    bench.test("R2D2", &ridge.predictor(), start, reports)?;
-
-    let variants = [
-        ("MAML", Maml::new(3, 0.1)),
-        ("FOMAML", Maml::new(3, 0.1).first_order()),
-        ("ANIL", Maml::new(3, 0.1).adapt(Adapt::Only("fc.**".to_owned()))),
-    ];
-    for (name, maml) in variants {
-        let start = Instant::now();
-        let mut learner = maml.learner(Classifier::new(source.way, &mut bench.rng()))?;
-        let episodes = Episodes::new(&source.train, 4, budget.maml).seed(seed);
-        maml.fit(bench.trainer(3e-3, budget.maml), &mut learner, episodes, cross_entropy)?;
-        bench.test(name, &maml.predictor(&learner, cross_entropy), start, reports)?;
-    }
-
-    let start = Instant::now();
-    let reptile = Reptile { test_steps: 20, ..Reptile::new() };
-    let mut model = Classifier::new(source.way, &mut bench.rng());
-    let steps = budget.reptile as u64;
-    let outer =
-        Optimizer::new(Sgd::new(1.0)).schedule(Schedule::Linear { start: 1.0, end: 0.0, steps });
-    let episodes = Episodes::new(&source.train, 5, budget.reptile).seed(seed);
-    reptile.fit(Trainer::new(outer, 1), &mut model, episodes, cross_entropy)?;
-    bench.test("Reptile", &reptile.predictor(&model, cross_entropy), start, reports)
+    bench.baselines(reports)?;
+    bench.metric_methods(reports, extras)?;
+    bench.gradient_methods(reports, extras)?;
+    bench.reptile(reports)
 }
 
 struct Bench<'a> {
@@ -110,6 +86,77 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    fn baselines(&self, reports: &mut Reports) -> Outcome {
+        let pixels = FewShot { encoder: Flatten, head: Nearest::default() };
+        self.test("nearest on pixels", &pixels.predictor(), Instant::now(), reports)?;
+        let start = Instant::now();
+        let pretrained = self.pretrain()?;
+        let cosine = FewShot { encoder: pretrained.clone(), head: Fitted::default() };
+        self.test("pre-trained, cosine head (baseline++)", &cosine.predictor(), start, reports)?;
+        let logistic = FewShot { encoder: pretrained, head: Logistic::default() };
+        self.test("pre-trained, logistic head", &logistic.predictor(), start, reports)
+    }
+
+    fn metric_methods(&self, reports: &mut Reports, extras: &mut Extras) -> Outcome {
+        let start = Instant::now();
+        let proto = self.metric(Prototypes)?;
+        self.test("ProtoNet", &proto.predictor(), start, reports)?;
+        if extras.shown.is_none() {
+            let task = self.source.test.task(2026, 0)?;
+            let outputs = proto.predictor().predict(&task, Protocol::Inductive)?;
+            let said = outputs.last().map(|(_, logits)| predictions(logits)).transpose()?;
+            let said = said.unwrap_or_default();
+            extras.shown = Some(Shown { method: "ProtoNet", task, said });
+        }
+        let start = Instant::now();
+        let ridge = self.metric(RidgeHead::default())?;
+        self.test("R2D2", &ridge.predictor(), start, reports)
+    }
+
+    fn gradient_methods(&self, reports: &mut Reports, extras: &mut Extras) -> Outcome {
+        let variants = [
+            ("MAML", Maml::new(3, 0.1)),
+            ("FOMAML", Maml::new(3, 0.1).first_order()),
+            ("ANIL", Maml::new(3, 0.1).adapt(Adapt::Only("fc.**".to_owned()))),
+        ];
+        for (name, maml) in variants {
+            let start = Instant::now();
+            let net = Classifier::conv(BLOCKS, FILTERS, self.source.way, &mut self.rng());
+            let mut learner = maml.learner(net)?;
+            let steps = self.budget.maml;
+            let episodes = Episodes::new(&self.source.train, 4, steps).seed(self.seed);
+            let trainer = self.trainer(3e-3, steps);
+            let fit = || maml.fit(trainer, &mut learner, episodes, cross_entropy);
+            if extras.memory.is_none() {
+                let (done, bytes) = peak_bytes(fit);
+                done?;
+                let task = self.source.train.task(2026, 0)?;
+                let forecast = maml.forecast_memory(&learner, &task, cross_entropy, 4)?;
+                extras.memory = Some(format!(
+                    "Memory of {name}: forecast {forecast}; measured {:.1} MB, with the tasks \
+                     and the state of the optimiser.",
+                    bytes as f64 / 1e6
+                ));
+            } else {
+                fit()?;
+            }
+            self.test(name, &maml.predictor(&learner, cross_entropy), start, reports)?;
+        }
+        Ok(())
+    }
+
+    fn reptile(&self, reports: &mut Reports) -> Outcome {
+        let start = Instant::now();
+        let reptile = Reptile { test_steps: 20, ..Reptile::new() };
+        let mut model = Classifier::conv(BLOCKS, FILTERS, self.source.way, &mut self.rng());
+        let steps = self.budget.reptile;
+        let schedule = Schedule::Linear { start: 1.0, end: 0.0, steps: steps as u64 };
+        let outer = Optimizer::new(Sgd::new(1.0)).schedule(schedule);
+        let episodes = Episodes::new(&self.source.train, 5, steps).seed(self.seed);
+        reptile.fit(Trainer::new(outer, 1), &mut model, episodes, cross_entropy)?;
+        self.test("Reptile", &reptile.predictor(&model, cross_entropy), start, reports)
+    }
+
     fn rng(&self) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.seed)
     }
@@ -122,7 +169,7 @@ impl Bench<'_> {
     /// An encoder that learned to tell the classes to practise on apart.
     fn pretrain(&self) -> Outcome<Sequential> {
         let data = &self.source.practice;
-        let mut net = Classifier::new(data.classes(), &mut self.rng());
+        let mut net = Classifier::conv(BLOCKS, FILTERS, data.classes(), &mut self.rng());
         let loader = data.batches(Batching::new(64).shuffled(self.seed))?;
         let steps = (self.budget.pretrain * loader.len()) as u64;
         let optimizer = Optimizer::new(AdamW::new(3e-3)).schedule(Schedule::cosine(steps, 0.0));
@@ -135,7 +182,7 @@ impl Bench<'_> {
     }
 
     fn metric<H: Head>(&self, head: H) -> Outcome<FewShot<Sequential, H>> {
-        let mut net = FewShot { encoder: encoder(&mut self.rng()), head };
+        let mut net = FewShot { encoder: conv(BLOCKS, FILTERS, &mut self.rng()), head };
         let episodes = Episodes::new(&self.source.train, 1, self.budget.metric).seed(self.seed);
         net.fit(self.trainer(2e-3, self.budget.metric), episodes)?;
         Ok(net)
@@ -146,14 +193,17 @@ impl Bench<'_> {
         name: &str,
         method: &dyn Predict,
         start: Instant,
-        reports: &mut [Report; 2],
+        reports: &mut Reports,
     ) -> Outcome {
         let seconds = start.elapsed().as_secs_f64();
-        for (protocol, report) in PROTOCOLS.into_iter().zip(reports) {
-            // The same tasks for all methods; others than in training.
-            let tasks = 1_000_000 + self.seed;
-            let result =
-                evaluate(method, &self.source.test, self.budget.episodes, tasks, protocol)?;
+        let Source { test, elsewhere, .. } = self.source;
+        // The same tasks for all methods; others than in training.
+        let tasks = 1_000_000 + self.seed;
+        let domains: [(&str, &dyn TaskSource); 2] = [("garments", test), ("digits", elsewhere)];
+        let across = evaluate_across(method, &domains, self.budget.episodes, tasks)?;
+        let [own, other] = across.domains.try_into().map_err(|_| "two domains were tested")?;
+        let of_report = [own.1.inductive, own.1.transductive, other.1.inductive];
+        for (report, result) in reports.iter_mut().zip(of_report) {
             report.add(name, result, seconds);
         }
         Ok(())

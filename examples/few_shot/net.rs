@@ -1,31 +1,49 @@
-//! The encoder of all methods, and a classifier on it.
+//! The networks of all methods.
 
 use rand::RngCore;
 use transfer_learning::{
     nn::{
-        BatchNorm2d, Conv2d, Ctx, Flatten, Forward, Linear, MaxPool2d, Result, Sequential, module,
+        Act, BatchNorm1d, BatchNorm2d, Conv2d, Ctx, Flatten, Forward, Linear, MaxPool2d, Result,
+        Sequential, module,
     },
     prelude::*,
     tensor::{Conv, Pool},
 };
 
-/// Features of a 28x28 image.
-const FEATURES: usize = 16 * 3 * 3;
+/// The side of the images.
+const SIDE: usize = 28;
 
-/// Three blocks of convolution, normalisation, rectifier and pooling.
-pub fn encoder(rng: &mut dyn RngCore) -> Sequential {
+/// Blocks of convolution, normalisation, rectifier and pooling, and then one
+/// feature for each filter and place (Vinyals et al. 2016; with four blocks
+/// "Conv-4").
+pub fn conv(blocks: u32, filters: usize, rng: &mut dyn RngCore) -> Sequential {
     let mut net = Sequential::new();
-    for from in [1, 16, 16] {
+    for block in 0..blocks {
+        let from = if block == 0 { 1 } else { filters };
         net = net
-            .push(Conv2d::new(from, 16, 3, rng).options(Conv::new().padding(1)).without_bias())
-            .push(BatchNorm2d::new(16))
-            .push(transfer_learning::nn::Act::Relu)
+            .push(Conv2d::new(from, filters, 3, rng).options(Conv::new().padding(1)).without_bias())
+            .push(BatchNorm2d::new(filters))
+            .push(Act::Relu)
             .push(MaxPool2d::new(Pool::new(2)));
     }
     net.push(Flatten)
 }
 
-/// The encoder with a linear head.
+/// Layers of 256, 128, 64 and 64 (Finn et al. 2017, section 5.2).
+pub fn dense(rng: &mut dyn RngCore) -> Sequential {
+    let mut net = Sequential::new().push(Flatten);
+    let mut from = SIDE * SIDE;
+    for to in [256, 128, 64, 64] {
+        net = net
+            .push(Linear::without_bias(from, to, rng))
+            .push(BatchNorm1d::new(to))
+            .push(Act::Relu);
+        from = to;
+    }
+    net
+}
+
+/// An encoder with a linear head.
 #[derive(Clone, Debug)]
 pub struct Classifier {
     pub encoder: Sequential,
@@ -34,8 +52,17 @@ pub struct Classifier {
 module!(Classifier { encoder, fc });
 
 impl Classifier {
-    pub fn new(classes: usize, rng: &mut dyn RngCore) -> Self {
-        Self { encoder: encoder(rng), fc: Linear::new(FEATURES, classes, rng) }
+    /// On [`conv`].
+    pub fn conv(blocks: u32, filters: usize, classes: usize, rng: &mut dyn RngCore) -> Self {
+        let side = SIDE >> blocks;
+        let encoder = conv(blocks, filters, rng);
+        Self { encoder, fc: Linear::new(filters * side * side, classes, rng) }
+    }
+
+    /// On [`dense`].
+    pub fn dense(classes: usize, rng: &mut dyn RngCore) -> Self {
+        let encoder = dense(rng);
+        Self { encoder, fc: Linear::new(64, classes, rng) }
     }
 }
 

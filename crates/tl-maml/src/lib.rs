@@ -43,31 +43,41 @@
 //! | MatchingNet | [`FewShot`] with [`Matching`] | Vinyals et al. 2016 |
 //! | RelationNet | [`FewShot`] with [`Relation`] | Sung et al. 2018 |
 //! | R2D2 | [`FewShot`] with [`RidgeHead`] | Bertinetto et al. 2019 |
+//! | MetaOptNet | [`FewShot`] with [`SvmHead`] or [`RidgeHead`] | Lee et al. 2019 |
 //! | baseline++ | [`FewShot`] with [`Fitted`] | Chen et al. 2019 |
 //! | logistic on features | [`FewShot`] with [`Logistic`] | Tian et al. 2020 |
 //!
 //! Any [`Module`](tl_nn::Module) and any loss will do. Memory in meta-training
 //! is that of the graphs of as many tasks as there are threads, whatever the
 //! size of the meta-batch; with [`Order::Second`] it grows with the inner steps.
+//! [`Maml::forecast_memory`] says how much it will be, [`peak_bytes`] how much it
+//! was.
 
 mod episode;
 mod error;
 mod evaluate;
 mod gradient;
+mod memory;
 mod metric;
 mod parallel;
 mod report;
 
-pub use episode::{Curves, Episodes, Family, Task, TaskSource, Tasks, split_classes};
+pub use episode::{Augmented, Curves, Episodes, Family, Task, TaskSource, Tasks, split_classes};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Predict, Protocol, cross_entropy, evaluate, mse};
-pub use gradient::{
-    Adapt, IMaml, IMamlPredictor, LearnedRates, Learner, Maml, MamlPredictor, Order, Reptile,
-    ReptilePredictor, conjugate_gradient, descend, inner_gradients, precondition,
+pub use evaluate::{
+    Across, Both, Evaluation, Predict, Protocol, cross_entropy, evaluate, evaluate_across,
+    evaluate_both, mse,
 };
+pub use gradient::{
+    Adapt, IMaml, IMamlPredictor, InnerLoop, LearnedRates, Learner, Maml, MamlPredictor, Order,
+    Reptile, ReptilePredictor, conjugate_gradient, descend, inner_gradients, precondition,
+    step_weights,
+};
+pub use memory::MemoryForecast;
 pub use metric::{
     CosineClassifier, FewShot, FewShotPredictor, Fitted, Head, Logistic, Matching, Nearest,
-    Prototypes, Relation, RidgeHead, matching_probabilities, prototype_logits, prototypes,
-    ridge_logits, squared_distances,
+    Prototypes, Relation, RidgeHead, SvmHead, matching_probabilities, prototype_logits, prototypes,
+    relation_logits, ridge_logits, squared_distances, svm_dual, svm_logits,
 };
 pub use report::Report;
+pub use tl_tensor::peak_bytes;

@@ -2,13 +2,15 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use tl_data::Dataset;
 use tl_maml::{
-    Adapt, Curves, Episodes, Error, Evaluation, FewShot, Fitted, IMaml, Logistic, Maml, Matching,
-    Nearest, Protocol, Prototypes, Relation, Report, RidgeHead, TaskSource, Tasks, cross_entropy,
-    evaluate, mse, split_classes,
+    Across, Adapt, Curves, Episodes, Error, Evaluation, FewShot, Fitted, Head, IMaml, LearnedRates,
+    Logistic, Maml, Matching, Nearest, Protocol, Prototypes, Relation, Report, Reptile, RidgeHead,
+    SvmHead, TaskSource, Tasks, cross_entropy, evaluate, evaluate_across, evaluate_both, mse,
+    split_classes,
 };
 use tl_nn::{
-    Act, Adam, BatchNorm2d, Conv2d, Ctx, Flatten, Linear, ModuleExt, Optimizer, Sequential,
+    Act, Adam, BatchNorm2d, Conv2d, Ctx, Flatten, Linear, ModuleExt, Optimizer, Sequential, Sgd,
     StateDict, Trainer,
 };
 
@@ -65,22 +67,82 @@ fn adapting_changes_nothing_but_the_copy() {
     assert_eq!(adapted.state_dict().len(), curve_net().state_dict().len());
 }
 
+/// What a method has learned and how it does on unseen tasks.
+type Outcome = (Vec<u8>, Evaluation);
+
+fn of_maml(maml: &Maml) -> Outcome {
+    let (train, test) = digits();
+    let mut learner = maml.learner(conv_net(3)).unwrap();
+    maml.fit(trainer(1), &mut learner, Episodes::new(&train, 20, 3), cross_entropy).unwrap();
+    let method = maml.predictor(&learner, cross_entropy);
+    (numbers(&learner.state_dict()), evaluate(&method, &test, 12, 5, Protocol::Inductive).unwrap())
+}
+
+fn of_head<H: Head>(head: H) -> Outcome {
+    let (train, test) = digits();
+    let mut net = FewShot { encoder: conv_net(8), head };
+    net.fit(trainer(1), Episodes::new(&train, 5, 3)).unwrap();
+    let result = evaluate(&net.predictor(), &test, 12, 5, Protocol::Inductive).unwrap();
+    (numbers(&net.state_dict()), result)
+}
+
+fn of_reptile() -> Outcome {
+    let (train, test) = digits();
+    let (reptile, mut model) = (Reptile::new(), conv_net(3));
+    let outer = Trainer::new(Optimizer::new(Sgd::new(0.5)), 1);
+    reptile.fit(outer, &mut model, Episodes::new(&train, 5, 2), cross_entropy).unwrap();
+    let method = reptile.predictor(&model, cross_entropy);
+    (numbers(&model.state_dict()), evaluate(&method, &test, 8, 5, Protocol::Inductive).unwrap())
+}
+
+fn of_imaml() -> Outcome {
+    let (train, test) = digits();
+    let (imaml, mut model) = (IMaml::new(3, 0.1), conv_net(3));
+    imaml.fit(trainer(1), &mut model, Episodes::new(&train, 5, 2), cross_entropy).unwrap();
+    let method = imaml.predictor(&model, cross_entropy);
+    (numbers(&model.state_dict()), evaluate(&method, &test, 8, 5, Protocol::Inductive).unwrap())
+}
+
 #[test]
 fn one_thread_or_many_are_the_same_bits() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let maml = Maml::plus_plus(2, 0.05);
-            let mut learner = maml.learner(conv_net(3)).unwrap();
-            let (train, test) = digits();
-            let episodes = Episodes::new(&train, 20, 3);
-            maml.fit(trainer(1), &mut learner, episodes, cross_entropy).unwrap();
-            let method = maml.predictor(&learner, cross_entropy);
-            let result = evaluate(&method, &test, 12, 5, Protocol::Inductive).unwrap();
-            (numbers(&learner.state_dict()), result)
+            vec![
+                of_maml(&Maml::plus_plus(2, 0.05)),
+                of_maml(&Maml::new(1, 0.1).learned_rates(LearnedRates::PerNumber)),
+                of_maml(&Maml::new(1, 0.1).meta_curvature()),
+                of_head(Prototypes),
+                of_head(RidgeHead::default()),
+                of_head(SvmHead::default()),
+                of_reptile(),
+                of_imaml(),
+            ]
         })
     };
-    assert_eq!(run(1), run(3));
+    let serial = run(1);
+    for threads in [2, 3] {
+        for (number, (one, many)) in serial.iter().zip(run(threads)).enumerate() {
+            assert_eq!(*one, many, "method {number}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn statistics_of_normalisation_follow_the_tasks_in_every_method() {
+    let first = conv_net(3).buffers()[0].1.tensor().to_vec();
+    let (train, _) = digits();
+    let moved = |model: &Sequential| model.buffers()[0].1.tensor().to_vec() != first;
+    let mut model = conv_net(3);
+    let imaml = IMaml::new(2, 0.1);
+    imaml.fit(trainer(1), &mut model, Episodes::new(&train, 3, 1), cross_entropy).unwrap();
+    assert!(moved(&model));
+    let mut model = conv_net(3);
+    Reptile::new().fit(trainer(1), &mut model, Episodes::new(&train, 3, 1), cross_entropy).unwrap();
+    assert!(moved(&model));
+    let mut net = FewShot { encoder: conv_net(3), head: Prototypes };
+    net.fit(trainer(1), Episodes::new(&train, 3, 1)).unwrap();
+    assert!(moved(&net.encoder));
 }
 
 #[test]
@@ -113,8 +175,9 @@ fn meta_training_helps_curves_and_digits() {
     assert!(after.last().mean < after.steps[0].1.mean);
 
     let (train, unseen) = digits();
-    for head in [0, 1, 2] {
+    for head in [0, 1, 2, 3] {
         let result = match head {
+            3 => few_shot(SvmHead::default(), &train, &unseen, 60),
             0 => few_shot(Prototypes, &train, &unseen, 60),
             1 => few_shot(RidgeHead::default(), &train, &unseen, 60),
             _ => few_shot(Matching::default(), &train, &unseen, 60),
@@ -123,7 +186,7 @@ fn meta_training_helps_curves_and_digits() {
     }
 }
 
-fn few_shot<H: tl_maml::Head>(head: H, train: &Tasks, unseen: &Tasks, steps: usize) -> Evaluation {
+fn few_shot<H: Head>(head: H, train: &Tasks, unseen: &Tasks, steps: usize) -> Evaluation {
     let encoder = Sequential::new().push(Flatten).push(Linear::new(64, 24, &mut rng()));
     let mut net = FewShot { encoder, head };
     net.fit(trainer(1), Episodes::new(train, 1, steps)).unwrap();
@@ -177,6 +240,48 @@ fn protocols_differ_with_batch_normalisation_only() {
     let plain = FewShot { encoder: Flatten, head: Prototypes };
     let result = |protocol| evaluate(&plain.predictor(), &test, 20, 1, protocol).unwrap().tasks;
     assert_eq!(result(Protocol::Inductive), result(Protocol::Transductive));
+}
+
+#[test]
+fn protocols_stand_side_by_side_and_domains_below_each_other() {
+    let (train, test) = digits();
+    let maml = Maml::new(2, 0.05);
+    let mut learner = maml.learner(conv_net(3)).unwrap();
+    maml.fit(trainer(1), &mut learner, Episodes::new(&train, 4, 10), cross_entropy).unwrap();
+    let method = maml.predictor(&learner, cross_entropy);
+    let both = evaluate_both(&method, &test, 20, 1).unwrap();
+    let alone = evaluate(&method, &test, 20, 1, Protocol::Transductive).unwrap();
+    assert_eq!(both.transductive, alone);
+    assert_ne!(both.inductive.tasks, both.transductive.tasks);
+    // A line for the head and for 0, 1 and 2 steps.
+    assert_eq!(both.to_string().lines().count(), 4);
+
+    // Another domain: the same digits upside down.
+    let digits = tl_data::samples::digits();
+    let turned = Dataset::classification(
+        digits.features().flip([-2, -1]).unwrap(),
+        digits.labels().unwrap().to_vec(),
+        digits.class_names().to_vec(),
+    );
+    let turned = Tasks::from_labels(&turned.unwrap()).unwrap().way(3).shot(2).query(4);
+    let domains: [(&str, &dyn TaskSource); 2] = [("upright", &test), ("turned", &turned)];
+    let across = evaluate_across(&method, &domains, 20, 1).unwrap();
+    assert_eq!(across.domains[0].1, both);
+    assert_eq!(across.of("upright", Protocol::Inductive), Some(both.inductive.last()));
+    assert!(across.of("elsewhere", Protocol::Inductive).is_none());
+    assert!(across.to_string().contains("turned"));
+    assert!(evaluate_across(&method, &[], 20, 1).is_err());
+    let text = serde_json::to_string(&across).unwrap();
+    assert_eq!(serde_json::from_str::<Across>(&text).unwrap(), across);
+}
+
+#[test]
+fn the_data_of_tasks_has_all_their_classes() {
+    let (train, _) = digits();
+    let data = train.clone().rotated().unwrap().dataset().unwrap();
+    assert_eq!((data.classes(), data.sample_shape()), (24, &[1, 8, 8][..]));
+    assert_eq!(data.len() % 4, 0);
+    assert_eq!(train.dataset().unwrap().len() * 4, data.len());
 }
 
 #[test]

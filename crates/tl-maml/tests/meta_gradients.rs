@@ -5,8 +5,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tl_data::{Batch, Targets};
 use tl_maml::{
-    Adapt, Episodes, LearnedRates, Maml, Order, Reptile, Task, TaskSource, descend,
-    inner_gradients, matching_probabilities, mse, precondition, prototype_logits, ridge_logits,
+    Adapt, Episodes, InnerLoop, LearnedRates, Maml, Order, Reptile, Task, TaskSource, descend,
+    inner_gradients, matching_probabilities, mse, prototype_logits, relation_logits, ridge_logits,
+    step_weights, svm_logits,
 };
 use tl_nn::{
     Act, Indices, Linear, ModuleExt, Optimizer, Reduction, Sequential, Sgd, Shape, Tensor, Trainer,
@@ -36,7 +37,13 @@ fn samples(seed: u64) -> (Tensor<f64>, Tensor<f64>) {
     (random(seed, &[6, 1]), random(seed + 1, &[6, 1]))
 }
 
-/// Two inner steps on all weights with these rates and matrices.
+/// Finite differences come with constants.
+fn track(w: &[Tensor<f64>]) -> Vec<Tensor<f64>> {
+    w.iter().map(|w| if w.is_tracked() { w.clone() } else { w.requires_grad() }).collect()
+}
+
+/// Two inner steps on all weights with these rates and matrices: the loop that
+/// [`Maml`] runs.
 fn adapted(
     w: &[Tensor<f64>],
     rates: &[Vec<Tensor<f64>>],
@@ -44,19 +51,8 @@ fn adapted(
     order: Order,
     support: &(Tensor<f64>, Tensor<f64>),
 ) -> tl_tensor::Result<Vec<Tensor<f64>>> {
-    // Finite differences come with constants.
-    let track = |w: &Tensor<f64>| if w.is_tracked() { w.clone() } else { w.requires_grad() };
-    let mut fast: Vec<_> = w.iter().map(track).collect();
-    for step in 0..2 {
-        let mut g = inner_gradients(&error(&fast, support)?, &fast, order).unwrap();
-        if let Some(factors) = factors {
-            for (g, f) in g.iter_mut().zip(factors) {
-                *g = precondition(g, f).unwrap();
-            }
-        }
-        fast = descend(&fast, &g, &rates[step.min(rates.len() - 1)]).unwrap();
-    }
-    Ok(fast)
+    let inner = InnerLoop { steps: 2, order, rates, curvature: factors.unwrap_or(&[]) };
+    Ok(inner.run(track(w), |_, fast| Ok(error(fast, support)?)).unwrap())
 }
 
 fn same(rate: f64) -> Vec<Vec<Tensor<f64>>> {
@@ -124,6 +120,67 @@ fn meta_curvature() {
     );
 }
 
+/// The query loss where the inner loop moves `part` of the weights only.
+fn partly(
+    w: &[Tensor<f64>],
+    part: std::ops::Range<usize>,
+    steps: usize,
+    samples: [&(Tensor<f64>, Tensor<f64>); 2],
+) -> tl_tensor::Result<Tensor<f64>> {
+    let whole = |moving: &[Tensor<f64>]| {
+        let mut all = w.to_vec();
+        all.splice(part.clone(), moving.iter().cloned());
+        all
+    };
+    let rates = [vec![Tensor::scalar(0.1); part.len()]];
+    let inner = InnerLoop { steps, order: Order::Second, rates: &rates, curvature: &[] };
+    let support = |_: usize, moving: &[Tensor<f64>]| Ok(error(&whole(moving), samples[0])?);
+    let moved = inner.run(track(&w[part.clone()]), support).unwrap();
+    error(&whole(&moved), samples[1])
+}
+
+/// ANIL moves the head, BOIL the body; both learn all weights.
+#[test]
+fn anil_and_boil() {
+    let (support, query) = (samples(10), samples(20));
+    check(|w| partly(w, 2..4, 3, [&support, &query]), &weights());
+    check(|w| partly(w, 0..2, 3, [&support, &query]), &weights());
+}
+
+/// MAML++: the query losses after all steps, each with its weight, rates by step.
+#[test]
+fn multi_step_loss() {
+    let (support, query) = (samples(10), samples(20));
+    let mut inputs = weights();
+    inputs.extend((0..12).map(|i| Tensor::scalar(0.04 + 0.01 * f64::from(i))));
+    check(
+        |all| {
+            let (w, rates) = all.split_at(4);
+            let rows: Vec<Vec<Tensor<f64>>> = rates.chunks(4).map(<[_]>::to_vec).collect();
+            let parts = step_weights(3, 0.04, 0.1);
+            let inner = InnerLoop { steps: 1, order: Order::Second, rates: &[], curvature: &[] };
+            let (mut fast, mut total) = (track(w), Tensor::scalar(0.0));
+            for (row, part) in rows.chunks(1).zip(parts) {
+                let one = InnerLoop { rates: row, ..inner };
+                fast = one.run(fast, |_, w| Ok(error(w, &support)?)).unwrap();
+                total = total.add(&error(&fast, &query)?.mul_scalar(part))?;
+            }
+            Ok(total)
+        },
+        &inputs,
+    );
+}
+
+/// First order is no derivative of anything in the initialisation, but it is that
+/// of the query loss in the adapted weights.
+#[test]
+fn first_order_at_the_adapted_weights() {
+    let (support, query) = (samples(10), samples(20));
+    let end = adapted(&weights(), &same(0.1), None, Order::First, &support).unwrap();
+    let end: Vec<_> = end.iter().map(Tensor::detach).collect();
+    check(|w| error(w, &query), &end);
+}
+
 #[test]
 fn first_order_is_the_query_gradient_at_the_adapted_weights() {
     let (support, query) = (samples(10), samples(20));
@@ -158,6 +215,20 @@ fn heads() {
     let mut with_lambda = inputs.to_vec();
     with_lambda.push(Tensor::scalar(0.8));
     check(|x| entropy(&ridge_logits(&x[0], &targets, &x[2], &x[1]).unwrap()), &with_lambda);
+    // The support vector machine: few and many numbers at their bounds.
+    for c in [0.02, 0.1, 1.0, 10.0] {
+        check(|x| entropy(&svm_logits(&x[0], &labels, 3, c, &x[1]).unwrap()), &inputs);
+    }
+    // The relation network: features and both layers.
+    let mut with_layers = inputs.to_vec();
+    with_layers.extend([random(5, &[3, 8]), random(6, &[3]), random(7, &[1, 3]), random(8, &[1])]);
+    check(
+        |x| {
+            let layers = [(&x[2], &x[3]), (&x[4], &x[5])];
+            entropy(&relation_logits(&x[0], &labels, 3, &x[1], layers).unwrap())
+        },
+        &with_layers,
+    );
 }
 
 /// Two fixed tasks in turn.
@@ -242,15 +313,9 @@ fn the_learner_takes_these_gradients() {
 #[test]
 fn anil_and_boil_move_their_part() {
     let halves = |head: bool| {
+        let part = if head { 2..4 } else { 0..2 };
         expected(&weights(), |w, task| {
-            let mut all = w.to_vec();
-            let part = if head { 2..4 } else { 0..2 };
-            let moving = w[part.clone()].to_vec();
-            let g =
-                inner_gradients(&error(w, &samples(10 + task))?, &moving, Order::Second).unwrap();
-            let rates = vec![Tensor::scalar(0.1); 2];
-            all.splice(part, descend(&moving, &g, &rates).unwrap());
-            error(&all, &samples(20 + task))
+            partly(w, part.clone(), 1, [&samples(10 + task), &samples(20 + task)])
         })
     };
     let maml = Maml::new(1, 0.1);

@@ -7,7 +7,7 @@
 //! another thread comes back too.
 #![allow(unsafe_code)]
 
-use crate::Elem;
+use crate::{Elem, memory};
 use std::{mem, slice};
 
 /// Elements that are stored without an allocation of their own.
@@ -86,6 +86,7 @@ impl<E: Elem> Buffer<E> {
             E::with_pools(|p| p.take(class)).flatten()
         };
         let block = reused.unwrap_or_else(|| vec![Line([E::ZERO; LINE]); lines]);
+        memory::taken(size_of_val(&block[..]));
         Self { storage: Storage::Lines(block), len }
     }
 
@@ -130,6 +131,7 @@ impl<E: Elem> Drop for Buffer<E> {
     fn drop(&mut self) {
         if let Storage::Lines(lines) = &mut self.storage {
             let block = mem::take(lines);
+            memory::given_back(size_of_val(&block[..]));
             let (class, _) = class_of(block.len());
             if block.len() >= SHARED_FROM {
                 if let Ok(mut pool) = E::shared_pools().lock() {

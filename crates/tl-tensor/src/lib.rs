@@ -39,6 +39,7 @@ mod elem;
 mod error;
 mod indices;
 mod kernel;
+mod memory;
 mod ops;
 mod shape;
 mod tensor;
@@ -51,6 +52,7 @@ pub use autograd::{
 pub use elem::Elem;
 pub use error::{Error, Result};
 pub use indices::Indices;
+pub use memory::peak_bytes;
 pub use ndarray;
 pub use ops::{
     Activation, Attention, BatchNorm, Conv, CrossEntropy, PadMode, Pool, Reduction, Triangle,

@@ -17,7 +17,7 @@ pub enum Family {
     /// `y = a sin(x - φ)`, `a` uniform in 0.1 to 5, `φ` in 0 to π, `x` in -5 to
     /// 5 (Finn et al. 2017, section 5.1). Predicting 0 has a mean squared error
     /// of `E[a²]/2 = 4.25`; the best function that does not look at the
-    /// support, `-1.62 cos x`, one of about 2.9.
+    /// support, `-1.62 cos x`, one of 3.01.
     Sinusoid,
     /// `y = a₁ sin(ωx + b₁) + a₂ sin(2ωx + b₂)` with noise of deviation 0.1;
     /// `a` standard normal, `b` uniform in 0 to 2π, `ω` in 5 to 7, `x` normal

@@ -152,6 +152,27 @@ impl Tasks {
         Ok(self)
     }
 
+    /// All samples of all classes of the tasks, turned ones too, as one set with
+    /// a label for each class: for plain pre-training on just what the episodes
+    /// are drawn from.
+    ///
+    /// # Errors
+    /// No class that may be drawn.
+    pub fn dataset(&self) -> Result<Dataset> {
+        let classes = self.eligible(1);
+        let parts: Vec<(Class, Vec<usize>)> =
+            classes.into_iter().map(|class| (class, self.members[class.label].clone())).collect();
+        let Batch { features, targets, .. } = self.batch(&parts)?;
+        match targets {
+            Targets::Classes { labels, names } => Ok(Dataset::classification(
+                features,
+                labels.as_slice().to_vec(),
+                names.iter().cloned(),
+            )?),
+            _ => Ok(Dataset::unlabelled(features)?),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let wrong = |name, got: &RangeInclusive<usize>, expected| {
             Err(Error::argument("tasks", name, got, expected))

@@ -1,8 +1,10 @@
 //! Tasks, and where they come from.
 
+mod augmented;
 mod curves;
 mod labels;
 
+pub use augmented::Augmented;
 pub use curves::{Curves, Family};
 pub use labels::{Tasks, split_classes};
 

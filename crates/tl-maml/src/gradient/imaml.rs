@@ -2,12 +2,14 @@
 
 use super::{
     Order, TaskGradient, inner_gradients, mean_gradient,
-    task::{Slots, cut, support_gradients},
+    task::{Slots, cut, follow_buffers, support_loss},
 };
 use crate::{Episodes, Error, Predict, Protocol, Result, Task};
 use serde::{Deserialize, Serialize};
 use tl_data::Batch;
-use tl_nn::{Ctx, Forward, Gradients, Losses, Module, Objective, Tensor, TrainReport, Trainer};
+use tl_nn::{
+    Ctx, Forward, Gradients, Losses, Module, ModuleExt, Objective, Tensor, TrainReport, Trainer,
+};
 use tl_tensor::{Elem, GradOptions, grad};
 
 /// Solves `A x = b` for a symmetric positive definite `A` that is known by its
@@ -132,8 +134,8 @@ impl IMaml {
         let mut fast = slots.model(model, &weights)?;
         for step in 0..self.steps {
             let seed = seed.wrapping_add(step as u64);
-            let (gradients, _) =
-                support_gradients(&fast, &weights, support, loss, Order::First, seed)?;
+            let (value, _) = support_loss(&fast, support, loss, seed)?;
+            let gradients = inner_gradients(&value, &weights, Order::First)?;
             let mut next = Vec::with_capacity(weights.len());
             for ((w, g), from) in weights.iter().zip(&gradients).zip(&start) {
                 let pull = w.sub(from)?.mul_scalar(self.lambda);
@@ -216,23 +218,21 @@ where
         cx: &mut Ctx,
     ) -> tl_nn::Result<(Losses, Gradients)> {
         let IMaml { lambda, iterations, .. } = *self.imaml;
+        let part = 1.0 / tasks.len() as f32;
         Ok(mean_gradient(model, tasks, cx, |task, seed| {
-            let Inner { model: fast, weights } =
+            let Inner { model: mut fast, weights } =
                 self.imaml.descend(model, &task.support, &self.loss, seed)?;
-            let (slopes, _) = support_gradients(
-                &fast,
-                &weights,
-                &task.support,
-                &self.loss,
-                Order::Second,
-                seed.wrapping_sub(1),
-            )?;
-            let query = (self.loss)(&fast, &task.query, &mut Ctx::train(seed.wrapping_sub(2)))?;
+            let (value, _) = support_loss(&fast, &task.support, &self.loss, seed.wrapping_sub(1))?;
+            let slopes = inner_gradients(&value, &weights, Order::Second)?;
+            let mut cx = Ctx::train(seed.wrapping_sub(2));
+            let query = (self.loss)(&fast, &task.query, &mut cx)?;
             let at_query = inner_gradients(&query, &weights, Order::First)?;
             let solved =
                 implicit_gradient(&slopes, &weights, &at_query, f64::from(lambda), iterations)?;
             let gradients = Slots::new(model, |_| true).spread(&solved);
-            Ok(TaskGradient { loss: query.item()?, gradients, updates: Vec::new() })
+            fast.apply(cx.take_updates())?;
+            let updates = follow_buffers(model, &fast, part)?;
+            Ok(TaskGradient { loss: query.item()?, gradients, updates })
         })?)
     }
 }

@@ -1,15 +1,16 @@
 //! MAML and its kin.
 
 use super::{
-    Learner, Order, TaskGradient, curvature, descend, mean_gradient, precondition,
-    task::{Slots, cut, support_gradients},
+    Learner, Order, curvature,
+    task::{Slots, cut},
+    unroll::{MamlPredictor, MetaObjective, Pass},
 };
-use crate::{Episodes, Error, Predict, Protocol, Result, Task};
+use crate::{Episodes, Error, Result};
 use serde::{Deserialize, Serialize};
 use tl_data::Batch;
 use tl_nn::{
-    Buffer, Ctx, Forward, Glob, Gradients, Losses, Module, ModuleExt, Objective, Param, Tensor,
-    TrainReport, Trainer,
+    Adam, Buffer, Ctx, Glob, Module, ModuleExt, Optimizer, Param, Schedule, Tensor, TrainReport,
+    Trainer,
 };
 
 /// Which weights the inner loop moves.
@@ -90,9 +91,9 @@ pub struct Maml {
     /// Gradients turned by learned matrices. Default: no.
     #[serde(default)]
     pub curvature: bool,
-    /// Multi-step loss (Antoniou et al. 2019, section 4): the query losses
-    /// after all steps count, and less and less those before the last, over
-    /// this part of the run. 0 (the default): only the last counts.
+    /// Multi-step loss: over this part of the run, at its beginning, the query
+    /// losses after all steps count, by [`step_weights`](crate::step_weights). 0
+    /// (the default): only the last counts.
     #[serde(default)]
     pub multi_step: f64,
     /// Derivative-order annealing: first order for this part of the run at its
@@ -120,8 +121,9 @@ impl Maml {
 
     /// MAML++ (Antoniou et al. 2019): multi-step loss over the first 10% of the
     /// run, first order for the first half, a learned rate per weight and step.
-    /// Statistics of normalisation are per step with every variant here. Give
-    /// the outer optimiser a cosine schedule.
+    /// Statistics of normalisation are per step with every variant here. The
+    /// cosine outer rate comes from [`outer`](Self::outer). Left out: scale and
+    /// shift of normalisation for each step.
     pub fn plus_plus(steps: usize, rate: f32) -> Self {
         Self {
             learned_rates: LearnedRates::PerWeightAndStep,
@@ -129,6 +131,13 @@ impl Maml {
             first_order_until: 0.5,
             ..Self::new(steps, rate)
         }
+    }
+
+    /// The outer optimiser of MAML++: Adam of rate 1e-3 that falls along a cosine
+    /// to 1e-5 over `meta_steps` steps (Antoniou et al. 2019, section 4). Plain
+    /// MAML is taught with `Adam::new(1e-3)` and no schedule.
+    pub fn outer(meta_steps: u64) -> Optimizer {
+        Optimizer::new(Adam::new(1e-3)).schedule(Schedule::cosine(meta_steps, 0.01))
     }
 
     /// FOMAML: the inner gradient counts as a constant.
@@ -166,7 +175,7 @@ impl Maml {
         self
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if !self.rate.is_finite() || self.rate < 0.0 {
             return Err(Error::argument("maml", "rate", self.rate, "a finite number from 0"));
         }
@@ -180,7 +189,7 @@ impl Maml {
         Ok(())
     }
 
-    fn slots<M: Module>(&self, model: &M) -> Result<Slots> {
+    pub(super) fn slots<M: Module>(&self, model: &M) -> Result<Slots> {
         let slots = match &self.adapt {
             Adapt::All => Slots::new(model, |_| true),
             Adapt::Only(pattern) => {
@@ -228,52 +237,6 @@ impl Maml {
         Ok(Learner { model, rates, curvature, statistics })
     }
 
-    /// The rates of a step; steps beyond the trained ones use the last.
-    fn rates<M>(&self, learner: &Learner<M>, step: usize, weights: usize) -> Vec<Tensor> {
-        match learner.rates.get(step).or(learner.rates.last()) {
-            Some(row) => row.iter().map(|rate| rate.tensor().clone()).collect(),
-            None => vec![Tensor::scalar(self.rate); weights],
-        }
-    }
-
-    /// Runs the inner loop, showing the model before it and after each step.
-    fn unroll<M, F>(
-        &self,
-        learner: &Learner<M>,
-        support: &Batch,
-        loss: &F,
-        pass: Pass,
-        record: &mut Ctx,
-        mut see: impl FnMut(usize, &mut M, &mut Ctx) -> Result<()>,
-    ) -> Result<()>
-    where
-        M: Module,
-        F: Fn(&M, &Batch, &mut Ctx) -> tl_nn::Result<Tensor>,
-    {
-        let slots = self.slots(&learner.model)?;
-        let mut weights = slots.initial(&learner.model);
-        let mut model = slots.model(&learner.model, &weights)?;
-        learner.enter_step(&mut model, 0)?;
-        see(0, &mut model, record)?;
-        for step in 0..self.steps {
-            let seed = pass.seed.wrapping_add(step as u64);
-            let (mut gradients, recorded) =
-                support_gradients(&model, &weights, support, loss, pass.order, seed)?;
-            learner.leave_step(&mut model, step, recorded, record, pass.part)?;
-            if !learner.curvature.is_empty() {
-                for (g, factors) in gradients.iter_mut().zip(&learner.curvature) {
-                    let factors: Vec<Tensor> = factors.iter().map(|f| f.tensor().clone()).collect();
-                    *g = precondition(g, &factors)?;
-                }
-            }
-            weights = descend(&weights, &gradients, &self.rates(learner, step, weights.len()))?;
-            model = slots.model(&learner.model, &weights)?;
-            learner.enter_step(&mut model, step + 1)?;
-            see(step + 1, &mut model, record)?;
-        }
-        Ok(())
-    }
-
     /// A new model adapted to a support set; the learner stays as it is. What is
     /// returned has no history: use it, go on training it, save it.
     ///
@@ -286,69 +249,11 @@ impl Maml {
     {
         self.check()?;
         let mut last = None;
-        let pass = Pass { order: Order::First, seed: 0, part: 0.0 };
-        self.unroll(learner, support, &loss, pass, &mut Ctx::eval(), |_, model, _| {
+        self.unroll(learner, support, &loss, Pass::AT_TEST, &mut Ctx::eval(), |_, model, _| {
             last = Some(model.clone());
             Ok(())
         })?;
         cut(last.unwrap_or_else(|| learner.model.clone()))
-    }
-
-    /// The weights of the query losses after step 1 to `K`.
-    fn weights(&self, progress: f64) -> Vec<f32> {
-        let k = self.steps as f64;
-        let mut weights = vec![0.0; self.steps];
-        if self.multi_step > 0.0 && progress < 1.0 {
-            // Antoniou's schedule: equal at first, then the last takes all but
-            // a thirtieth part of what the others began with.
-            let done = (progress / self.multi_step).min(1.0);
-            let early = ((1.0 - done) / k).max(0.03 / k);
-            weights.fill(early as f32);
-            if let Some(last) = weights.last_mut() {
-                *last = (1.0 - early * (k - 1.0)) as f32;
-            }
-        } else if let Some(last) = weights.last_mut() {
-            *last = 1.0;
-        }
-        weights
-    }
-
-    /// The query loss of a task as the outer loop sees it, with its graph.
-    fn query_loss<M, F>(
-        &self,
-        learner: &Learner<M>,
-        task: &Task,
-        loss: &F,
-        pass: Pass,
-        progress: f64,
-        record: &mut Ctx,
-    ) -> Result<Tensor>
-    where
-        M: Module,
-        F: Fn(&M, &Batch, &mut Ctx) -> tl_nn::Result<Tensor>,
-    {
-        let weights = self.weights(progress);
-        let mut total: Option<Tensor> = None;
-        self.unroll(learner, &task.support, loss, pass, record, |step, model, record| {
-            // Without inner steps it is joint training.
-            let weight = match step {
-                0 if self.steps == 0 => 1.0,
-                0 => 0.0,
-                step => weights[step - 1],
-            };
-            if weight == 0.0 {
-                return Ok(());
-            }
-            let mut cx = Ctx::train(pass.seed.wrapping_sub(1 + step as u64));
-            let value = loss(model, &task.query, &mut cx)?.mul_scalar(weight);
-            learner.leave_step(model, step, cx.take_updates(), record, pass.part)?;
-            total = Some(match total.take() {
-                Some(sum) => sum.add(&value)?,
-                None => value,
-            });
-            Ok(())
-        })?;
-        total.ok_or_else(|| Error::argument("maml", "steps", self.steps, "a step that counts"))
     }
 
     /// Meta-trains with any [`Trainer`]: its optimiser is the outer one, its
@@ -369,7 +274,7 @@ impl Maml {
         F: Fn(&M, &Batch, &mut Ctx) -> tl_nn::Result<Tensor> + Sync,
     {
         self.check()?;
-        let mut objective = MetaObjective { maml: self, loss };
+        let mut objective = MetaObjective::new(self, loss);
         Ok(trainer.run(learner, |epoch| episodes.epoch(epoch), &mut objective)?)
     }
 
@@ -380,94 +285,6 @@ impl Maml {
         learner: &'a Learner<M>,
         loss: F,
     ) -> MamlPredictor<'a, M, F> {
-        MamlPredictor { maml: self, learner, loss }
-    }
-}
-
-/// How a task is unrolled.
-#[derive(Clone, Copy)]
-struct Pass {
-    order: Order,
-    seed: u64,
-    /// What the task's statistics weigh.
-    part: f32,
-}
-
-struct MetaObjective<'a, F> {
-    maml: &'a Maml,
-    loss: F,
-}
-
-impl<F> MetaObjective<'_, F> {
-    fn pass(&self, progress: f64, seed: u64, tasks: usize) -> Pass {
-        let early = progress < self.maml.first_order_until;
-        let order = if early { Order::First } else { self.maml.order };
-        Pass { order, seed, part: 1.0 / tasks as f32 }
-    }
-}
-
-impl<M, F> Objective<Learner<M>, Vec<Task>> for MetaObjective<'_, F>
-where
-    M: Module,
-    F: Fn(&M, &Batch, &mut Ctx) -> tl_nn::Result<Tensor> + Sync,
-{
-    fn loss(
-        &mut self,
-        learner: &Learner<M>,
-        tasks: &Vec<Task>,
-        cx: &mut Ctx,
-    ) -> tl_nn::Result<Losses> {
-        let progress = cx.progress();
-        let mut sum = Tensor::scalar(0.0);
-        for task in tasks {
-            let pass = self.pass(progress, 0, tasks.len());
-            sum = sum.add(&self.maml.query_loss(learner, task, &self.loss, pass, progress, cx)?)?;
-        }
-        Ok(sum.mul_scalar(1.0 / tasks.len().max(1) as f32).into())
-    }
-
-    fn gradients(
-        &mut self,
-        learner: &Learner<M>,
-        tasks: &Vec<Task>,
-        cx: &mut Ctx,
-    ) -> tl_nn::Result<(Losses, Gradients)> {
-        let progress = cx.progress();
-        Ok(mean_gradient(learner, tasks, cx, |task, seed| {
-            let mut record = Ctx::eval();
-            let pass = self.pass(progress, seed, tasks.len());
-            let loss =
-                self.maml.query_loss(learner, task, &self.loss, pass, progress, &mut record)?;
-            let mut all = loss.backward()?;
-            let gradients = learner.trainable().into_iter().map(|w| all.remove(w)).collect();
-            Ok(TaskGradient { loss: loss.item()?, gradients, updates: record.take_updates() })
-        })?)
-    }
-}
-
-/// See [`Maml::predictor`].
-#[derive(Clone, Debug)]
-pub struct MamlPredictor<'a, M, F> {
-    maml: &'a Maml,
-    learner: &'a Learner<M>,
-    loss: F,
-}
-
-impl<M, F> Predict for MamlPredictor<'_, M, F>
-where
-    M: Forward,
-    F: Fn(&M, &Batch, &mut Ctx) -> tl_nn::Result<Tensor> + Sync,
-{
-    fn predict(&self, task: &Task, protocol: Protocol) -> Result<Vec<(usize, Tensor)>> {
-        self.maml.check()?;
-        let mut outputs = Vec::new();
-        let pass = Pass { order: Order::First, seed: 0, part: 0.0 };
-        let see = |step, model: &mut M, _: &mut Ctx| {
-            let query = &task.query.features.detach();
-            outputs.push((step, model.forward(query, &mut protocol.context())?.detach()));
-            Ok(())
-        };
-        self.maml.unroll(self.learner, &task.support, &self.loss, pass, &mut Ctx::eval(), see)?;
-        Ok(outputs)
+        MamlPredictor::new(self, learner, loss)
     }
 }

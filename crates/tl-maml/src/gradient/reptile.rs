@@ -1,6 +1,6 @@
 //! Reptile.
 
-use super::{TaskGradient, mean_gradient};
+use super::{TaskGradient, mean_gradient, task::follow_buffers};
 use crate::{Episodes, Error, Predict, Protocol, Result, Task};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -176,12 +176,7 @@ where
             for (from, to) in model.trainable().into_iter().zip(fast.trainable()) {
                 gradients.push(Some(from.detach().sub(&to.detach())?));
             }
-            let mut record = Ctx::eval();
-            for ((_, own), (_, moved)) in model.buffers().into_iter().zip(fast.buffers()) {
-                let change = moved.tensor().sub(own.tensor())?.mul_scalar(part);
-                record.update(own, move |now| Ok(now.add(&change)?));
-            }
-            Ok(TaskGradient { loss, gradients, updates: record.take_updates() })
+            Ok(TaskGradient { loss, gradients, updates: follow_buffers(model, &fast, part)? })
         })?)
     }
 }

@@ -1,6 +1,5 @@
 //! A copy of a model with fast weights.
 
-use super::{Order, inner_gradients};
 use crate::Result;
 use tl_data::Batch;
 use tl_nn::{Ctx, Module, ModuleExt, Tensor, Update};
@@ -64,22 +63,30 @@ impl Slots {
     }
 }
 
-/// The inner gradient on a support set, and what normalisation recorded.
-pub(super) fn support_gradients<M, F>(
+/// The loss on a support set, and what normalisation recorded.
+pub(super) fn support_loss<M, F>(
     model: &M,
-    weights: &[Tensor],
     support: &Batch,
     loss: &F,
-    order: Order,
     seed: u64,
-) -> Result<(Vec<Tensor>, Vec<Update>)>
+) -> Result<(Tensor, Vec<Update>)>
 where
     M: Module,
     F: Fn(&M, &Batch, &mut Ctx) -> tl_nn::Result<Tensor>,
 {
     let mut cx = Ctx::train(seed);
-    let value = loss(model, support, &mut cx)?;
-    Ok((inner_gradients(&value, weights, order)?, cx.take_updates()))
+    Ok((loss(model, support, &mut cx)?, cx.take_updates()))
+}
+
+/// Moves the buffers of `model` a `part` of the way that those of its copy have
+/// gone: the statistics that a task leaves behind.
+pub(super) fn follow_buffers<M: Module>(model: &M, copy: &M, part: f32) -> Result<Vec<Update>> {
+    let mut record = Ctx::eval();
+    for ((_, own), (_, moved)) in model.buffers().into_iter().zip(copy.buffers()) {
+        let change = moved.tensor().sub(own.tensor())?.mul_scalar(part);
+        record.update(own, move |now| Ok(now.add(&change)?));
+    }
+    Ok(record.take_updates())
 }
 
 /// The same numbers without history: a model of its own, ready to be used,

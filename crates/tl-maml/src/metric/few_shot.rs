@@ -1,9 +1,13 @@
 //! An encoder and a head, meta-trained together.
 
 use super::Head;
-use crate::{Episodes, Predict, Protocol, Result, Task};
+use crate::{
+    Episodes, Predict, Protocol, Result, Task,
+    gradient::{TaskGradient, mean_gradient},
+};
 use tl_nn::{
-    CrossEntropy, Ctx, Error, Forward, Losses, Module, Objective, Tensor, TrainReport, Trainer,
+    CrossEntropy, Ctx, Error, Forward, Gradients, Losses, Module, Objective, Tensor, TrainReport,
+    Trainer,
 };
 
 /// A few-shot classifier: features by an encoder, logits by a [`Head`]. With
@@ -93,6 +97,17 @@ impl<M: Forward, H: Head> FewShot<M, H> {
 
 struct OnQueries;
 
+impl OnQueries {
+    fn of<M: Forward, H: Head>(
+        net: &FewShot<M, H>,
+        task: &Task,
+        cx: &mut Ctx,
+    ) -> tl_nn::Result<Tensor> {
+        let labels = task.query.labels().map_err(Error::other)?;
+        Ok(CrossEntropy::new().loss(&net.task_logits(task, cx)?, labels)?)
+    }
+}
+
 impl<M: Forward, H: Head> Objective<FewShot<M, H>, Vec<Task>> for OnQueries {
     fn loss(
         &mut self,
@@ -102,10 +117,23 @@ impl<M: Forward, H: Head> Objective<FewShot<M, H>, Vec<Task>> for OnQueries {
     ) -> tl_nn::Result<Losses> {
         let mut sum = Tensor::scalar(0.0);
         for task in tasks {
-            let labels = task.query.labels().map_err(Error::other)?;
-            sum = sum.add(&CrossEntropy::new().loss(&net.task_logits(task, cx)?, labels)?)?;
+            sum = sum.add(&Self::of(net, task, cx)?)?;
         }
         Ok(sum.mul_scalar(1.0 / tasks.len().max(1) as f32).into())
+    }
+
+    fn gradients(
+        &mut self,
+        net: &FewShot<M, H>,
+        tasks: &Vec<Task>,
+        cx: &mut Ctx,
+    ) -> tl_nn::Result<(Losses, Gradients)> {
+        let progress = cx.progress();
+        Ok(mean_gradient(net, tasks, cx, |task, seed| {
+            let mut cx = Ctx::train(seed).with_progress(progress);
+            let loss = Self::of(net, task, &mut cx)?;
+            TaskGradient::of(net, &loss, cx.take_updates())
+        })?)
     }
 }
 

@@ -149,6 +149,42 @@ impl Relation {
     }
 }
 
+/// The scores of [`Relation`] by the weight and bias of each of its two layers:
+/// for every query and the sum of every class, both side by side, a hidden layer
+/// of rectifiers and one number. Returns `[q, ways]`.
+///
+/// # Errors
+/// Shapes that do not fit; a label out of range.
+pub fn relation_logits<E: Elem>(
+    support: &Tensor<E>,
+    labels: &Indices,
+    ways: usize,
+    queries: &Tensor<E>,
+    [(w1, b1), (w2, b2)]: [(&Tensor<E>, &Tensor<E>); 2],
+) -> Result<Tensor<E>> {
+    let hidden = pairs(support, labels, ways, queries)?.linear(w1, Some(b1))?.relu();
+    Ok(hidden.linear(w2, Some(b2))?.squeeze(-1)?)
+}
+
+/// The sum of every class beside every query, `[q, ways, 2d]`.
+fn pairs<E: Elem>(
+    support: &Tensor<E>,
+    labels: &Indices,
+    ways: usize,
+    queries: &Tensor<E>,
+) -> Result<Tensor<E>> {
+    let members = Tensor::<E>::one_hot(labels, ways)?;
+    let classes = members.t()?.matmul(support)?;
+    let (q, d) = (queries.size(0)?, queries.size(-1)?);
+    Ok(Tensor::cat(
+        &[
+            &classes.unsqueeze(0)?.broadcast_to([q, ways, d])?,
+            &queries.unsqueeze(1)?.broadcast_to([q, ways, d])?,
+        ],
+        -1,
+    )?)
+}
+
 impl Head for Relation {
     fn logits(
         &self,
@@ -157,17 +193,8 @@ impl Head for Relation {
         ways: usize,
         queries: &Tensor,
     ) -> Result<Tensor> {
-        let members = Tensor::one_hot(labels, ways)?;
-        let classes = members.t()?.matmul(support)?;
-        let (q, d) = (queries.size(0)?, queries.size(-1)?);
-        let pairs = Tensor::cat(
-            &[
-                &classes.unsqueeze(0)?.broadcast_to([q, ways, d])?,
-                &queries.unsqueeze(1)?.broadcast_to([q, ways, d])?,
-            ],
-            -1,
-        )?;
-        let hidden = self.fc1.forward_act(&pairs, Activation::Relu)?;
+        let hidden =
+            self.fc1.forward_act(&pairs(support, labels, ways, queries)?, Activation::Relu)?;
         Ok(self.fc2.forward_act(&hidden, Activation::Identity)?.squeeze(-1)?)
     }
 }

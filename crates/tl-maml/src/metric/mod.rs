@@ -3,14 +3,16 @@
 mod closed_form;
 mod few_shot;
 mod head;
+mod svm;
 mod trained;
 
 pub use closed_form::{RidgeHead, ridge_logits};
 pub use few_shot::{FewShot, FewShotPredictor};
 pub use head::{
     Matching, Nearest, Prototypes, Relation, matching_probabilities, prototype_logits, prototypes,
-    squared_distances,
+    relation_logits, squared_distances,
 };
+pub use svm::{SvmHead, svm_dual, svm_logits};
 pub use trained::{CosineClassifier, Fitted, Logistic};
 
 use crate::Result;

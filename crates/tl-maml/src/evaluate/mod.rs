@@ -1,5 +1,9 @@
 //! Testing on many tasks.
 
+mod both;
+
+pub use both::{Across, Both, evaluate_across, evaluate_both};
+
 use crate::{Error, Result, Task, TaskSource, parallel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
