@@ -67,9 +67,7 @@ mod training;
 mod views;
 mod watch;
 
-pub use corrupt::{
-    Columns, HidePatches, MaskTokens, MaskedTokens, Scarf, SwapColumns, patchify,
-};
+pub use corrupt::{Columns, HidePatches, MaskTokens, MaskedTokens, Scarf, SwapColumns, patchify};
 pub use error::{Error, Result};
 pub use gradient_cache::gradient_cache;
 pub use loss::{

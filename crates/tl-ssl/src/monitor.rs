@@ -55,6 +55,20 @@ fn singular_values(x: &Tensor<f64>) -> Result<Vec<f64>> {
     Ok(eigh(&gram)?.0.to_vec().into_iter().map(|v| v.max(0.0).sqrt()).collect())
 }
 
+/// The part of the variance of `x` `[n, d]` that is along one direction, 0 to 1;
+/// 1 if nothing varies.
+pub(crate) fn on_a_line(x: &Tensor) -> Result<f64> {
+    if !x.is_finite() || x.rank() != 2 {
+        let got = format!("{:?}", x.dims());
+        return Err(Error::argument("health", "projections", got, "a finite [n, d]"));
+    }
+    let x = x.detach().cast::<f64>();
+    let singular = singular_values(&x.sub(&x.mean(0, true)?)?)?;
+    let total: f64 = singular.iter().map(|s| s * s).sum();
+    let most = singular.iter().map(|s| s * s).fold(0.0, f64::max);
+    Ok(if total > 1e-20 { most / total } else { 1.0 })
+}
+
 /// Alignment (Wang and Isola 2020, eq. 1): the mean of `|x - y|²` of unit
 /// features of two views; 0 is best.
 ///

@@ -2,6 +2,7 @@
 
 use crate::{
     Result, Views, Watch, alignment, gradient_cache, health,
+    monitor::on_a_line,
     task::{Net, Task},
 };
 use tl_data::Batch;
@@ -62,8 +63,7 @@ impl<M: Forward> Objective<Net<M>, Batch> for Pretext<'_, M> {
     }
 
     fn validate(&mut self, net: &Net<M>) -> tl_nn::Result<Option<Metrics>> {
-        let features = |x: &Tensor, cx: &mut Ctx| net.features(x, cx);
-        self.monitor.look(features).map(Some)
+        self.monitor.look(net).map(Some)
     }
 
     fn state(&self) -> StateDict {
@@ -86,9 +86,20 @@ pub(crate) struct Monitor<'a> {
     views: Views<'a>,
     least_spread: f64,
     epoch: usize,
-    /// The epoch of a collapse, and the spread then.
-    fallen: Option<(usize, f64)>,
+    fallen: Option<Fallen>,
 }
+
+/// A collapse: when, the spread of features, the part of the projections'
+/// variance on a line.
+#[derive(Clone, Copy)]
+pub(crate) struct Fallen {
+    pub(crate) epoch: usize,
+    pub(crate) spread: f64,
+    pub(crate) line: f64,
+}
+
+/// More of the projections' variance than this on a line is a collapse.
+const LINE: f64 = 0.9;
 
 impl<'a> Monitor<'a> {
     pub(crate) fn new(
@@ -100,19 +111,23 @@ impl<'a> Monitor<'a> {
         Self { probe, watch, views, least_spread, epoch: 0, fallen: None }
     }
 
-    pub(crate) fn fallen(&self) -> Option<(usize, f64)> {
+    pub(crate) fn fallen(&self) -> Option<Fallen> {
         self.fallen
     }
 
-    fn look(
-        &mut self,
-        features: impl Fn(&Tensor, &mut Ctx) -> tl_nn::Result<Tensor>,
-    ) -> tl_nn::Result<Metrics> {
+    fn look<M: Forward>(&mut self, net: &Net<M>) -> tl_nn::Result<Metrics> {
+        let features = |x: &Tensor, cx: &mut Ctx| net.features(x, cx);
         let now = health(&features(self.probe, &mut Ctx::eval())?)?;
+        // Without a projector nothing keeps features from being mostly light and dark.
+        let line = match net.heads.projector {
+            Some(_) => on_a_line(&net.project(self.probe, &mut Ctx::eval())?)?,
+            None => 0.0,
+        };
         let epoch = self.epoch;
         self.epoch += 1;
-        if now.spread < self.least_spread {
-            self.fallen = Some((epoch, now.spread));
+        let spread = now.spread;
+        if spread < self.least_spread || (line > LINE && self.least_spread > 0.0) {
+            self.fallen = Some(Fallen { epoch, spread, line });
             return Err(tl_nn::Error::argument("pre-training", "features", "collapsed", "spread"));
         }
         // The same views after every epoch.
@@ -125,6 +140,7 @@ impl<'a> Monitor<'a> {
             ("spread".to_owned(), now.spread),
             ("rank".to_owned(), now.rank),
             ("uniformity".to_owned(), now.uniformity),
+            ("line".to_owned(), line),
             ("alignment".to_owned(), alignment(&of(a)?, &of(b)?)?),
         ]);
         if let Some(watch) = self.watch {

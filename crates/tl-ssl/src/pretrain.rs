@@ -2,7 +2,7 @@
 
 use crate::{
     Columns, Error, Health, Method, Result, Rule, Training, Views, Watch, health,
-    pretext::{Monitor, Pretext},
+    pretext::{Fallen, Monitor, Pretext},
     task::{Net, Sizes, Task, flat},
 };
 use rand::SeedableRng;
@@ -47,7 +47,9 @@ pub struct Pretrain {
     #[serde(default = "layers")]
     pub layers: usize,
     /// Training stops with [`Error::Collapsed`] where the spread of features (see
-    /// [`Health`]) is below this after an epoch. Default 0.02; 0 for never.
+    /// [`Health`]) is below this after an epoch, or where more than 0.9 of what
+    /// projections vary by is along one line: the form that collapse takes behind a
+    /// batch normalisation. Default 0.02; 0 for never, in either form.
     #[serde(default = "least_spread")]
     pub least_spread: f64,
     /// The largest part of a batch that is in memory with its graph, by
@@ -212,8 +214,8 @@ impl Pretrain {
         let monitor = Monitor::new(&probe, watch, views, self.least_spread);
         let mut objective = Pretext { task, views, chunk: self.chunk, steps, monitor };
         let run = self.training.run(&mut net, &loader, steps, &mut objective);
-        if let Some((epoch, spread)) = objective.monitor.fallen() {
-            return Err(Error::Collapsed { epoch, spread, advice: self.method.advice() });
+        if let Some(Fallen { epoch, spread, line }) = objective.monitor.fallen() {
+            return Err(Error::Collapsed { epoch, spread, line, advice: self.method.advice() });
         }
         let train = run?;
         let features = net.features(&probe, &mut Ctx::eval())?;
@@ -244,7 +246,11 @@ impl Pretrain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{byol_decay, loss::unit, task::{Follow, Heads}};
+    use crate::{
+        byol_decay,
+        loss::unit,
+        task::{Follow, Heads},
+    };
     use rand::RngCore;
     use std::sync::{Arc, Mutex};
     use tl_data::{Batch, samples, transform::RandomAffine};

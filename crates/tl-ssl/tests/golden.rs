@@ -35,9 +35,7 @@ fn cases() -> Vec<Case> {
             Ok(one(0, 3)?.add(&one(1, 2)?)?.mul_scalar(0.5))
         }),
         ("mae", &["pred"], &["x", "mask"], |v| mae_loss(&v[0], &v[1], &v[2], 2, false)),
-        ("mae_standardised", &["pred"], &["x", "mask"], |v| {
-            mae_loss(&v[0], &v[1], &v[2], 2, true)
-        }),
+        ("mae_standardised", &["pred"], &["x", "mask"], |v| mae_loss(&v[0], &v[1], &v[2], 2, true)),
     ]
 }
 

@@ -54,8 +54,7 @@ fn step(net: &Sequential, views: &[Tensor; 2], n: usize, chunk: usize) -> (f32, 
         nt_xent(&whole(&z[..z.len() / 2])?, &whole(&z[z.len() / 2..])?, 0.2)
     };
     let embed = |net: &Sequential, x: &Tensor, cx: &mut Ctx| net.forward(x, cx);
-    let (loss, gradients) =
-        gradient_cache(net, &chunks, &mut Ctx::train(0), embed, loss).unwrap();
+    let (loss, gradients) = gradient_cache(net, &chunks, &mut Ctx::train(0), embed, loss).unwrap();
     (loss.item().unwrap(), gradients)
 }
 

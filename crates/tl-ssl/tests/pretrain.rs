@@ -9,8 +9,8 @@ use tl_nn::{
     ModuleExt, Sequential, Tensor,
 };
 use tl_ssl::{
-    Error, HidePatches, Mae, Method, Pretrain, Rule, Same, Scarf, SwapColumns, VicReg, Views, Watch,
-    alignment, gradient_cache, nt_xent,
+    Error, HidePatches, Mae, Method, Pretrain, Rule, Same, Scarf, SwapColumns, VicReg, Views,
+    Watch, alignment, gradient_cache, nt_xent,
 };
 
 fn encoder() -> Sequential {
@@ -159,15 +159,14 @@ fn grey_pictures_get_their_colours_back() {
     let digits = samples::digits();
     let x = digits.features();
     // Ink is red above and blue below.
-    let fade = Tensor::arange(0.0, 8.0, 1.0).unwrap().mul_scalar(1.0 / 7.0).reshape([8, 1]).unwrap();
+    let fade =
+        Tensor::arange(0.0, 8.0, 1.0).unwrap().mul_scalar(1.0 / 7.0).reshape([8, 1]).unwrap();
     let (red, blue) = (x.mul(&fade.neg().add_scalar(1.0)).unwrap(), x.mul(&fade).unwrap());
     let colour = Tensor::cat(&[&red, &x.mul_scalar(0.2), &blue], 1).unwrap();
     let data = digits.with_features(&colour).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut net = Sequential::new()
-        .push(Flatten)
-        .push(Linear::new(192, 48, &mut rng))
-        .push(Act::Relu);
+    let mut net =
+        Sequential::new().push(Flatten).push(Linear::new(192, 48, &mut rng)).push(Act::Relu);
     let run = Pretrain::new(Method::Colour).epochs(6).fit(&mut net, &data, &Same).unwrap();
     let records = &run.train.history.records;
     assert!(records[5].train["loss"] < 0.3 * records[0].train["loss"]);

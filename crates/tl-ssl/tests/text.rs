@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tl_models::{Bert, BertConfig, TextBatch, TextModel};
+use tl_models::{Bert, BertConfig, SentenceEmbedder, TextBatch, TextModel};
 use tl_nn::{Ctx, ModuleExt, Tensor};
 use tl_ssl::{DeleteTokens, SimCse, Tsdae, alignment};
 
@@ -16,7 +16,10 @@ fn bert() -> Bert {
         max_position_embeddings: 16,
         ..BertConfig::default()
     };
-    Bert::new(&config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap()
+    let mut bert = Bert::new(&config, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    // The mean over tokens does not use it.
+    bert.freeze("pooler.**").unwrap();
+    bert
 }
 
 fn embed(bert: &Bert, texts: &[&[usize]], cx: &mut Ctx) -> tl_nn::Result<Tensor> {
@@ -69,7 +72,9 @@ fn dropout_views_come_closer() {
     assert_eq!(names(&net), names(&bert()));
     let mut empty = texts.clone();
     empty[3].clear();
-    assert!(SimCse::new().fit(&mut net, &empty, embed).unwrap_err().to_string().contains("place 3"));
+    assert!(
+        SimCse::new().fit(&mut net, &empty, embed).unwrap_err().to_string().contains("place 3")
+    );
 }
 
 #[test]
@@ -90,4 +95,41 @@ fn a_sentence_is_written_from_its_vector() {
     let why = |t: &Tsdae| t.fit(&mut bert(), &texts, embed).unwrap_err().to_string();
     assert!(why(&Tsdae::new(10, [1, 2])).contains("vocabulary"));
     assert!(why(&Tsdae { depth: 0, ..tsdae }).contains("layer"));
+}
+
+/// With the real weights, where `tools/fetch-models` has put them.
+#[test]
+fn minilm_goes_on_learning() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/models/all-MiniLM-L6-v2");
+    if !std::path::Path::new(folder).exists() {
+        return;
+    }
+    let mut embedder = SentenceEmbedder::from_folder(folder).unwrap();
+    embedder.model.freeze("pooler.**").unwrap();
+    let texts = [
+        "A man is eating food.",
+        "A man is eating a piece of bread.",
+        "Stock prices fell on Monday.",
+        "The market closed lower at the start of the week.",
+        "The engine does not start when it is cold.",
+        "My graphics card needs another driver.",
+        "The goalkeeper saved two shots.",
+        "A rocket was launched to the station.",
+    ];
+    let tokens: Vec<Vec<usize>> =
+        texts.iter().map(|text| embedder.tokenizer.encode(text, 32)).collect();
+    let vectors = |embedder: &SentenceEmbedder| embedder.embed(&texts).unwrap();
+    let cosine = |v: &Tensor, i: usize, j: usize| -> f32 {
+        v.select(0, i).unwrap().mul(&v.select(0, j).unwrap()).unwrap().sum_all().item().unwrap()
+    };
+    let before = vectors(&embedder);
+    SimCse::new().batch(4).epochs(2).fit(&mut embedder.model, &tokens, embed).unwrap();
+    let mut tsdae = Tsdae::new(30_522, [101, 102]).batch(4);
+    tsdae.width = 16;
+    tsdae.fit(&mut embedder.model, &tokens, embed).unwrap();
+    let after = vectors(&embedder);
+    // It has moved, and still knows what is alike.
+    assert!(before.sub(&after).unwrap().square().sum_all().item().unwrap() > 1e-7);
+    assert!(cosine(&after, 0, 1) > cosine(&after, 0, 2) + 0.3);
+    assert!(cosine(&after, 2, 3) > cosine(&after, 2, 4));
 }

@@ -34,7 +34,13 @@ impl Side {
         let total = (self.variance * hinge + self.covariance * squares) / d as f64;
         let value = Tensor::scalar(E::from_f64(total)).into_value();
         let x_value = || x.value().clone();
-        Ok(Tensor::from_op(value, &[x], || Spread { x: x_value(), centred, off, variances, side: self }))
+        Ok(Tensor::from_op(value, &[x], || Spread {
+            x: x_value(),
+            centred,
+            off,
+            variances,
+            side: self,
+        }))
     }
 
     fn covariance<E: Elem>(self, centred: &Tensor<E>) -> tl_tensor::Result<Tensor<E>> {

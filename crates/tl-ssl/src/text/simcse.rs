@@ -15,7 +15,7 @@ use tl_nn::{Ctx, Losses, Module, Sequential, Tensor};
 /// ```
 /// # use rand::SeedableRng;
 /// use tl_models::{Bert, BertConfig, TextBatch, TextModel};
-/// use tl_nn::Ctx;
+/// use tl_nn::{Ctx, ModuleExt};
 /// use tl_ssl::SimCse;
 /// # fn main() -> tl_ssl::Result<()> {
 /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
@@ -25,6 +25,7 @@ use tl_nn::{Ctx, Losses, Module, Sequential, Tensor};
 /// # let texts: Vec<Vec<usize>> = (0..12).map(|i| vec![1, 3 + i, 4 + 2 * i, 2]).collect();
 /// // let mut bert = Bert::from_folder("target/models/all-MiniLM-L6-v2")?;
 /// // let texts = ...; // WordPiece::encode of each text
+/// bert.freeze("pooler.**")?; // the mean over tokens does not use it
 /// let embed = |bert: &Bert, texts: &[&[usize]], cx: &mut Ctx| {
 ///     bert.features(&TextBatch::padded(texts, 0)?, cx)
 /// };

@@ -68,7 +68,7 @@ impl DeleteTokens {
 /// ```
 /// # use rand::SeedableRng;
 /// use tl_models::{Bert, BertConfig, TextBatch, TextModel};
-/// use tl_nn::Ctx;
+/// use tl_nn::{Ctx, ModuleExt};
 /// use tl_ssl::Tsdae;
 /// # fn main() -> tl_ssl::Result<()> {
 /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
@@ -76,6 +76,7 @@ impl DeleteTokens {
 /// #     num_attention_heads: 2, intermediate_size: 32, ..BertConfig::default() };
 /// # let mut bert = Bert::new(&config, &mut rng)?;
 /// # let texts: Vec<Vec<usize>> = (0..12).map(|i| vec![1, 3 + i, 4 + 2 * i, 2]).collect();
+/// bert.freeze("pooler.**")?; // the mean over tokens does not use it
 /// let embed = |bert: &Bert, texts: &[&[usize]], cx: &mut Ctx| {
 ///     bert.features(&TextBatch::padded(texts, 0)?, cx)
 /// };
@@ -143,11 +144,14 @@ impl Tsdae {
         texts: &[Vec<usize>],
         embed: impl Fn(&M, &[&[usize]], &mut Ctx) -> tl_nn::Result<Tensor>,
     ) -> Result<Pretrained> {
-        let wrong = |name, got: String, expected: &str| {
-            Err(Error::argument("tsdae", name, got, expected))
-        };
+        let wrong =
+            |name, got: String, expected: &str| Err(Error::argument("tsdae", name, got, expected));
         if let Some(at) = texts.iter().position(|text| text.len() < 2) {
-            return wrong("texts", format!("one of {} at place {at}", texts[at].len()), "two tokens");
+            return wrong(
+                "texts",
+                format!("one of {} at place {at}", texts[at].len()),
+                "two tokens",
+            );
         }
         if let Some(token) = texts.iter().flatten().find(|t| **t >= self.vocabulary) {
             return wrong("token", token.to_string(), "a number below the vocabulary's size");
@@ -225,7 +229,8 @@ impl<M: Module> TextTask<M, Decoder> for &Tsdae {
         let (mut before, mut next) = (Vec::new(), Vec::new());
         for text in texts {
             let fill = longest + 1 - text.len();
-            before.extend(text[..text.len() - 1].iter().copied().chain(std::iter::repeat_n(0, fill)));
+            before
+                .extend(text[..text.len() - 1].iter().copied().chain(std::iter::repeat_n(0, fill)));
             next.extend(text[1..].iter().copied().chain(std::iter::repeat_n(none, fill)));
         }
         let before = Indices::from_vec(before, [texts.len(), longest])?;
