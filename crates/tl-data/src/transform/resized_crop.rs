@@ -125,7 +125,8 @@ impl Transform for RandomResizedCrop {
             let (ys, xs) = (places(top, rows, height), places(left, columns, width));
             for (line, out) in to.chunks_exact_mut(width).enumerate() {
                 let (channel, (above, below, dy)) = (line / height, ys[line % height]);
-                let row = |y: usize| &from[(channel * image.height + y) * image.width..][..image.width];
+                let row =
+                    |y: usize| &from[(channel * image.height + y) * image.width..][..image.width];
                 let (above, below) = (row(above), row(below));
                 for (pixel, &(before, after, dx)) in out.iter_mut().zip(&xs) {
                     let upper = above[before] + (above[after] - above[before]) * dx;

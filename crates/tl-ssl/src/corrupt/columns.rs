@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 use tl_data::{Dataset, transform::Transform};
 use tl_nn::Tensor;
 
@@ -116,7 +116,9 @@ impl SwapColumns {
         if !(0.0..=1.0).contains(&self.part) {
             return Err(Error::argument("swap columns", "part", self.part, "0 to 1"));
         }
-        let (from, others) = (table.to_vec(), table.dims()[0]);
+        let others = table.dims()[0];
+        let from: Cow<'_, [f32]> =
+            table.value().as_slice().map_or_else(|| table.to_vec().into(), Into::into);
         let (mut to, mut mask) = (rows.to_vec(), vec![0.0_f32; n * columns.len()]);
         let count = (self.part * columns.len() as f64).round() as usize;
         for row in 0..n {
