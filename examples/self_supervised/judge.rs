@@ -4,7 +4,10 @@ use crate::{nets::FEATURES, shared::Outcome};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use transfer_learning::{
-    data::{Batching, Dataset, transform::{Compose, Standardise}},
+    data::{
+        Batching, Dataset,
+        transform::{Compose, Standardise},
+    },
     nn::{
         AdamW, CrossEntropy, Ctx, Error, Forward, Linear, Optimizer, Schedule, Sequential, Trainer,
         metric::accuracy, shallow::LogisticRegression,
@@ -49,7 +52,12 @@ impl<'a> Scaled<'a> {
 }
 
 /// Logistic regression on features of a few labelled samples.
-pub fn probe(few: &Dataset, test: &Dataset, features: &Scaled<'_>, unseen: &Tensor) -> Outcome<f64> {
+pub fn probe(
+    few: &Dataset,
+    test: &Dataset,
+    features: &Scaled<'_>,
+    unseen: &Tensor,
+) -> Outcome<f64> {
     let x = features.of(few.features())?;
     let fit = LogisticRegression::new().c(10.0).fit(&x, few.labels()?, few.classes())?;
     Ok(accuracy(&fit.logits(unseen)?, &test.labels()?.into())?)

@@ -50,7 +50,7 @@ const DIGITS: &str = "digits (MNIST)";
 struct Flags {
     #[command(flatten)]
     args: Args,
-    /// Only kinds of data whose name has this in it, such as `MNIST` or `wines`.
+    /// Only kinds of data whose name has this in it, such as `digits` or `wines`.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Only these methods of pre-training pictures, by name, such as `VICReg,BYOL`.
@@ -90,7 +90,8 @@ impl Effort {
             ("BYOL", Method::byol()),
             ("masked autoencoder", Method::masked(4)),
         ];
-        let (scratch, tune) = (Supervised { steps: 200, lr: 3e-3 }, Supervised { steps: 200, lr: 3e-4 });
+        let (scratch, tune) =
+            (Supervised { steps: 200, lr: 3e-3 }, Supervised { steps: 200, lr: 3e-4 });
         let (shots, epochs, batch) = match (&args.data, args.quick) {
             (_, true) => (vec![5], 1, 128),
             (None, false) => (vec![1, 5, 20], 30, 128),
@@ -198,9 +199,9 @@ fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outc
         trials.push("from scratch", reached, start.elapsed().as_secs_f64());
     }
     let judge = |name: &str,
-                     of: &dyn Fn(&Tensor) -> Outcome<Tensor>,
-                     start: Instant,
-                     all: &mut [Trials]|
+                 of: &dyn Fn(&Tensor) -> Outcome<Tensor>,
+                 start: Instant,
+                 all: &mut [Trials]|
      -> Outcome {
         let scaled = Scaled::new(of, &known)?;
         let unseen = scaled.of(test.features())?;

@@ -1,6 +1,9 @@
 //! Augmented views and nearest neighbours, for the page.
 
-use crate::shared::{Outcome, page::{Card, Page}};
+use crate::shared::{
+    Outcome,
+    page::{Card, Page},
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use transfer_learning::{
