@@ -1,17 +1,26 @@
-//! Self-supervised learning: many garments without labels, a few with.
+//! Self-supervised learning: many pictures without labels, a few with.
 //!
-//! An encoder learns from 1,500 unlabelled pictures; then logistic regression on
-//! its features gets 1, 5 or 20 labels of each class. Beside it stand the same
-//! network trained from scratch on the labels alone, principal components, and
-//! the encoder with random weights.
+//! An encoder learns from unlabelled garments and digits; then a few labels are
+//! given to logistic regression on its features, or to the whole network. Beside
+//! it stand the same network trained from scratch on the labels alone, principal
+//! components, and the encoder with random weights. Two tables come last, with
+//! 5 % of their labels.
 //!
-//! `cargo run --release --example self_supervised`
+//! `cargo run --release --example self_supervised`; with `--data target/data` on
+//! all pictures of MNIST and Fashion-MNIST.
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 #[path = "../shared/mod.rs"]
 mod shared;
 
+mod judge;
+mod nets;
+mod pictures;
+mod tables;
+
 use clap::Parser;
+use judge::{Scaled, Supervised, features, probe};
+use nets::{digit_views, encoder, garment_views, gentle_digits, gentle_garments};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shared::{
@@ -22,79 +31,221 @@ use shared::{
     rows::{self, Row},
     table::Table,
 };
-use std::{path::Path, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 use transfer_learning::{
-    data::{
-        Batching, Dataset, samples,
-        transform::{Compose, GaussianNoise, RandomAffine, RandomErase, RandomFlip},
-    },
-    nn::{
-        Act, AdamW, BatchNorm2d, Conv2d, CrossEntropy, Ctx, Error, Flatten, Forward, Linear,
-        MaxPool2d, Optimizer, Schedule, Sequential, Trainer,
-        metric::{Trials, accuracy},
-        shallow::{LogisticRegression, Pca},
-    },
+    data::{Dataset, read::idx, samples, transform::Compose},
+    nn::{Sequential, metric::Trials, shallow::Pca},
     ssl::{Method, Pretrain},
-    tensor::{Conv, Pool, Tensor},
+    tensor::Tensor,
 };
 
-/// Features before the head.
-const FEATURES: usize = 32 * 3 * 3;
+const GARMENTS: &str = "garments (Fashion-MNIST)";
+const DIGITS: &str = "digits (MNIST)";
 
-type Named = (&'static str, fn() -> Method);
+/// The flags.
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    args: Args,
+    /// Only kinds of data whose name has this in it, such as `digits` or `wines`.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Only these methods of pre-training pictures, by name, such as `VICReg,BYOL`.
+    /// Default: SimCLR on embedded data; on all pictures also VICReg, BYOL, and a
+    /// masked autoencoder.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    methods: Vec<String>,
+}
 
-const METHODS: [Named; 4] = [
-    ("SimCLR", Method::simclr),
-    ("VICReg", Method::vicreg),
-    ("Barlow Twins", Method::barlow_twins),
-    ("BYOL", Method::byol),
-];
+/// A kind of picture: its data and what does not change it.
+struct Kind {
+    name: &'static str,
+    train: Dataset,
+    test: Dataset,
+    /// For pre-training.
+    views: fn() -> Compose,
+    /// For training on labels.
+    gentle: fn() -> Compose,
+}
+
+/// How much is done.
+struct Effort {
+    methods: Vec<(&'static str, Method)>,
+    /// Labels a class.
+    shots: Vec<usize>,
+    epochs: usize,
+    batch: usize,
+    scratch: Supervised,
+    tune: Supervised,
+}
+
+impl Effort {
+    fn new(args: &Args) -> Self {
+        let methods = vec![
+            ("SimCLR", Method::SimClr { temperature: 0.2 }),
+            ("VICReg", Method::vicreg()),
+            ("BYOL", Method::byol()),
+            ("masked autoencoder", Method::masked(4)),
+        ];
+        let (scratch, tune) =
+            (Supervised { steps: 200, lr: 3e-3 }, Supervised { steps: 200, lr: 3e-4 });
+        let (shots, epochs, batch) = match (&args.data, args.quick) {
+            (_, true) => (vec![5], 1, 128),
+            (None, false) => (vec![1, 5, 20], 30, 128),
+            (Some(_), false) => (vec![10, 50, 100], 3, 256),
+        };
+        let short = |s: Supervised| if args.quick { Supervised { steps: 20, ..s } } else { s };
+        Self { methods, shots, epochs, batch, scratch: short(scratch), tune: short(tune) }
+    }
+}
 
 fn main() -> Outcome {
-    let args = Args::parse();
-    let (train, test) = samples::fashion_mnist();
-    let shots: &[usize] = if args.quick { &[5] } else { &[1, 5, 20] };
-    let epochs = if args.quick { 1 } else { 15 };
+    let Flags { args, only, methods } = Flags::parse();
+    let mut effort = Effort::new(&args);
+    if !methods.is_empty() {
+        effort.methods.retain(|(name, _)| methods.iter().any(|m| m == name));
+    } else if args.data.is_none() {
+        effort.methods.truncate(1);
+    }
+    let mut kinds = Vec::from(kinds(args.data.as_deref())?);
+    kinds.retain(|kind| kind.name.contains(&only));
+    let mut tables = vec![("tumours", samples::breast_cancer()), ("wines", samples::wine())];
+    tables.retain(|(name, _)| name.contains(&only));
     let seeds = args.seeds();
-    let name = |k: usize| format!("garments (Fashion-MNIST), {k} labels a class");
-    let mut all: Vec<Trials> = shots.iter().map(|&k| Trials::new(&name(k), "accuracy")).collect();
-    let bar = bar::over(seeds as usize);
-    for seed in 0..seeds {
-        let few: Vec<Dataset> = shots
-            .iter()
-            .map(|&k| Ok(train.k_shot(k, &mut ChaCha8Rng::seed_from_u64(seed))?.0))
-            .collect::<Outcome<_>>()?;
-        let start = Instant::now();
-        for (few, trials) in few.iter().zip(&mut all) {
-            let reached = scratch(few, &test, seed, args.quick)?;
-            trials.push("from scratch", reached, start.elapsed().as_secs_f64());
+    let bar = bar::over(seeds as usize * (kinds.len() + tables.len()));
+
+    let mut page = Page::new("Self-supervised learning: many pictures without labels, a few with");
+    let mut rows = Vec::new();
+    for kind in &kinds {
+        let name = |k: &usize| format!("{}, {k} labels a class", kind.name);
+        let mut all: Vec<Trials> =
+            effort.shots.iter().map(|k| Trials::new(&name(k), "accuracy")).collect();
+        let mut first = None;
+        for seed in 0..seeds {
+            let net = one_seed(kind, &effort, seed, &mut all)?;
+            first.get_or_insert(net);
+            bar.inc(1);
         }
-        let start = Instant::now();
-        let pca = Pca::fit(&flat(train.features())?, 50)?;
-        let components = |x: &Tensor| Ok(pca.transform(&flat(x)?)?);
-        probe("principal components + logistic", &few, &test, &components, start, &mut all)?;
-        let random = encoder(seed);
-        let features = |x: &Tensor| -> Outcome<Tensor> { Ok(random.forward(x, &mut Ctx::eval())?) };
-        probe("random encoder + logistic", &few, &test, &features, Instant::now(), &mut all)?;
-        for (name, method) in METHODS {
-            bar.set_message(name);
-            let start = Instant::now();
-            let mut net = encoder(seed);
-            let run = Pretrain::new(method()).epochs(epochs).batch(128).seed(seed);
-            run.fit(&mut net, &train, &views())?;
-            let features =
-                |x: &Tensor| -> Outcome<Tensor> { Ok(net.forward(x, &mut Ctx::eval())?) };
-            probe(&format!("{name} + logistic"), &few, &test, &features, start, &mut all)?;
+        page.heading(kind.name);
+        pictures::views(&mut page, &kind.train, &(kind.views)())?;
+        if let Some(net) = &first {
+            show_neighbours(&mut page, kind, net)?;
         }
-        bar.inc(1);
+        report(&mut page, &mut rows, &all)?;
+    }
+    for (name, table) in &tables {
+        let mut trials = Trials::new(&format!("{name} (a table), 5 % of the labels"), "accuracy");
+        for seed in 0..seeds {
+            tables::run(table, seed, args.quick, &mut trials)?;
+            bar.inc(1);
+        }
+        page.heading(name);
+        report(&mut page, &mut rows, &[trials])?;
     }
     bar.finish_and_clear();
 
-    let mut page = Page::new("Self-supervised learning: garments without labels");
-    let mut rows = Vec::new();
-    for trials in &all {
+    let path = Path::new("target/self_supervised/index.html");
+    page.save(path)?;
+    println!("Pictures and tables: {}", path.display());
+    if let Some(path) = &args.json {
+        rows::write(path, &rows)?;
+    }
+    Ok(())
+}
+
+fn kinds(data: Option<&Path>) -> Outcome<[Kind; 2]> {
+    let read = |folder: PathBuf, part: &str, like: &Dataset| -> Outcome<Dataset> {
+        let file = |kind: &str| {
+            let plain = folder.join(format!("{part}-{kind}-ubyte"));
+            if plain.exists() { plain } else { plain.with_extension("gz") }
+        };
+        let names = like.class_names().to_vec();
+        Ok(idx::labelled_images(file("images-idx3"), file("labels-idx1"), names)?)
+    };
+    type Recipe = fn() -> Compose;
+    let kind = |name, embedded: (Dataset, Dataset), folder, [views, gentle]: [Recipe; 2]| {
+        let (train, test) = match data {
+            None => embedded,
+            Some(data) => {
+                let folder = data.join(folder);
+                (read(folder.clone(), "train", &embedded.0)?, read(folder, "t10k", &embedded.1)?)
+            }
+        };
+        Outcome::Ok(Kind { name, train, test, views, gentle })
+    };
+    let (garments, digits) = (samples::fashion_mnist(), samples::mnist());
+    Ok([
+        kind(GARMENTS, garments, "fashion-mnist", [garment_views, gentle_garments])?,
+        kind(DIGITS, digits, "mnist", [digit_views, gentle_digits])?,
+    ])
+}
+
+/// All ways with one seed; the encoder of the first method.
+fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outcome<Sequential> {
+    let Kind { train, test, views, gentle, .. } = kind;
+    let few: Vec<Dataset> = effort
+        .shots
+        .iter()
+        .map(|&k| Ok(train.k_shot(k, &mut ChaCha8Rng::seed_from_u64(seed))?.0))
+        .collect::<Outcome<_>>()?;
+    // Scales and components are found on some of the unlabelled pictures.
+    let known = train.features().narrow(0, 0, train.len().min(5000))?;
+    for (few, trials) in few.iter().zip(&mut *all) {
+        let start = Instant::now();
+        let reached = effort.scratch.fit(&encoder(seed), few, test, gentle(), seed)?;
+        trials.push("from scratch", reached, start.elapsed().as_secs_f64());
+    }
+    let judge = |name: &str,
+                 of: &dyn Fn(&Tensor) -> Outcome<Tensor>,
+                 start: Instant,
+                 all: &mut [Trials]|
+     -> Outcome {
+        let scaled = Scaled::new(of, &known)?;
+        let unseen = scaled.of(test.features())?;
+        for (few, trials) in few.iter().zip(all) {
+            let reached = probe(few, test, &scaled, &unseen)?;
+            trials.push(name, reached, start.elapsed().as_secs_f64());
+        }
+        Ok(())
+    };
+    let start = Instant::now();
+    let pca = Pca::fit(&known.flatten(1, -1)?, 50)?;
+    let components = |x: &Tensor| -> Outcome<Tensor> { Ok(pca.transform(&x.flatten(1, -1)?)?) };
+    judge("principal components + logistic", &components, start, all)?;
+    let random = encoder(seed);
+    judge("random encoder + logistic", &|x| features(&random, x), Instant::now(), all)?;
+    let mut first = None;
+    for (name, method) in &effort.methods {
+        let start = Instant::now();
+        let mut net = encoder(seed);
+        let run = Pretrain::new(*method).epochs(effort.epochs).batch(effort.batch).seed(seed);
+        run.fit(&mut net, train, &views())?;
+        judge(&format!("{name} + logistic"), &|x| features(&net, x), start, all)?;
+        for (few, trials) in few.iter().zip(&mut *all) {
+            let reached = effort.tune.fit(&net, few, test, gentle(), seed)?;
+            let name = format!("{name}, fine-tuned");
+            trials.push(&name, reached, start.elapsed().as_secs_f64());
+        }
+        first.get_or_insert(net);
+    }
+    first.ok_or_else(|| "no method".into())
+}
+
+fn show_neighbours(page: &mut Page, kind: &Kind, net: &Sequential) -> Outcome {
+    let bank = kind.train.select(&(0..kind.train.len().min(1500)).collect::<Vec<_>>())?;
+    let title = "Test pictures, and the unlabelled ones nearest to them by the encoder";
+    pictures::neighbours(page, title, &bank, &kind.test, &|x| features(net, x))?;
+    let title = "The same by pixels";
+    pictures::neighbours(page, title, &bank, &kind.test, &|x| Ok(x.flatten(1, -1)?))
+}
+
+fn report(page: &mut Page, rows: &mut Vec<Row>, all: &[Trials]) -> Outcome {
+    for trials in all {
         println!("\n{trials}");
-        page.heading(&trials.data);
+        page.subheading(&trials.data);
         let mut table = Table::new(["way", "accuracy", "against the first"]);
         for (i, way) in trials.ways.iter().enumerate() {
             let verdict = match i {
@@ -109,76 +260,5 @@ fn main() -> Outcome {
         }
         page.table(&table);
     }
-    let path = Path::new("target/self_supervised/index.html");
-    page.save(path)?;
-    println!("Tables: {}", path.display());
-    if let Some(path) = &args.json {
-        rows::write(path, &rows)?;
-    }
     Ok(())
-}
-
-/// Small shifts and turns, mirror images, noise, a piece missing.
-fn views() -> Compose {
-    Compose::new()
-        .then(RandomAffine::new().degrees(10.0).translate(0.1).scale(0.8, 1.2))
-        .then(RandomFlip::horizontal())
-        .then(RandomErase::new().area(0.05, 0.2))
-        .then(GaussianNoise::new(0.05))
-}
-
-fn encoder(seed: u64) -> Sequential {
-    let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-    let mut net = Sequential::new();
-    for (from, to) in [(1, 16), (16, 32), (32, 32)] {
-        net = net
-            .push(Conv2d::new(from, to, 3, rng).options(Conv::new().padding(1)).without_bias())
-            .push(BatchNorm2d::new(to))
-            .push(Act::Relu)
-            .push(MaxPool2d::new(Pool::new(2)));
-    }
-    net.push(Flatten)
-}
-
-fn flat(x: &Tensor) -> Outcome<Tensor> {
-    Ok(x.flatten(1, -1)?)
-}
-
-/// Logistic regression on features, for every number of labels.
-fn probe(
-    name: &str,
-    few: &[Dataset],
-    test: &Dataset,
-    features: &dyn Fn(&Tensor) -> Outcome<Tensor>,
-    start: Instant,
-    all: &mut [Trials],
-) -> Outcome {
-    let unseen = features(test.features())?.detach();
-    for (few, trials) in few.iter().zip(all) {
-        let x = features(few.features())?.detach();
-        let fit = LogisticRegression::new().fit(&x, few.labels()?, few.classes())?;
-        let reached = accuracy(&fit.logits(&unseen)?, &test.labels()?.into())?;
-        trials.push(name, reached, start.elapsed().as_secs_f64());
-    }
-    Ok(())
-}
-
-/// The same network and a head on the labels alone, with the same views.
-fn scratch(few: &Dataset, test: &Dataset, seed: u64, quick: bool) -> Outcome<f64> {
-    let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-    let mut net = encoder(seed).push(Linear::new(FEATURES, few.classes(), rng));
-    let loader = few.batches(Batching::new(32).shuffled(seed))?.transform(views());
-    let steps = if quick { 20 } else { 200 };
-    let optimizer = Optimizer::new(AdamW::new(3e-3)).schedule(Schedule::cosine(steps, 0.0));
-    let epochs = (steps as usize).div_ceil(loader.len());
-    Trainer::new(optimizer, epochs).seed(seed).fit(
-        &mut net,
-        |epoch| loader.epoch(epoch as u64),
-        |net, batch, cx| {
-            let labels = batch.labels().map_err(Error::other)?;
-            Ok(CrossEntropy::new().loss(&net.forward(&batch.features, cx)?, labels)?)
-        },
-    )?;
-    let logits = net.forward(test.features(), &mut Ctx::eval())?;
-    Ok(accuracy(&logits, &test.labels()?.into())?)
 }

@@ -13,17 +13,20 @@ pub enum Error {
     /// The data do not fit.
     #[error(transparent)]
     Data(#[from] tl_data::Error),
-    /// The encoder gives nearly the same features for all samples, so training
-    /// was stopped.
+    /// The encoder gives nearly the same features for all samples, or its
+    /// projections lie on a line, so training was stopped.
     #[error(
         "the features have collapsed after epoch {epoch}: their spread is {spread:.4} of what \
-         unrelated features have; {advice}"
+         unrelated features have, and {line:.2} of what projections vary by is along one line; \
+         {advice}"
     )]
     Collapsed {
         /// The epoch.
         epoch: usize,
         /// The spread, 1 for unrelated features and 0 for equal ones.
         spread: f64,
+        /// The part of the variance of projections along one line, 1 at most.
+        line: f64,
         /// The likely reason and what to change.
         advice: &'static str,
     },

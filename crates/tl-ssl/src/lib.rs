@@ -40,12 +40,14 @@
 //! | VICReg | [`Method::VicReg`], [`vicreg`] | Bardes et al. 2022 |
 //! | SwAV, DINO, multi-crop | [`Method::SwAv`], [`Method::Dino`], [`Views::local`] | Caron et al. 2020, 2021 |
 //! | rotation, jigsaw | [`Method::Rotation`], [`Method::Jigsaw`] | Gidaris et al. 2018, Noroozi and Favaro 2016 |
+//! | colourisation, in-painting | [`Method::Colour`], [`Method::in_painting`] | Zhang et al. 2016, Pathak et al. 2016 |
 //! | denoising | [`Method::Denoise`] | Vincent et al. 2008 |
 //! | masked pixels | [`Method::Masked`] | Xie et al. 2022 |
-//! | masked autoencoder | [`Mae`] | He et al. 2022 |
+//! | masked autoencoder | [`Mae`], [`mae_loss`] | He et al. 2022 |
 //! | masked tokens | [`MaskTokens`] | Devlin et al. 2019 |
-//! | SimCSE | [`Method::simcse`] with [`Same`] | Gao et al. 2021 |
-//! | SCARF | [`SwapColumns`] as the view, with [`Method::SimClr`] | Bahri et al. 2022 |
+//! | SimCSE | [`SimCse`] of any text encoder, [`simcse`]; [`Method::simcse`] for rows | Gao et al. 2021 |
+//! | TSDAE | [`Tsdae`], [`DeleteTokens`] | Wang et al. 2021 |
+//! | SCARF | [`Scarf`] as a view, with [`Method::scarf`] | Bahri et al. 2022 |
 //! | VIME | [`Method::Vime`] | Yoon et al. 2020 |
 //! | gradient caching | [`gradient_cache`], [`Pretrain::chunk`] | Gao et al. 2021 |
 
@@ -56,26 +58,29 @@ mod loss;
 mod mae;
 mod method;
 mod monitor;
+mod pretext;
 mod pretrain;
 mod same;
 mod task;
+mod text;
 mod training;
 mod views;
 mod watch;
 
-pub use corrupt::{Columns, HidePatches, MaskTokens, MaskedTokens, SwapColumns, patchify};
+pub use corrupt::{Columns, HidePatches, MaskTokens, MaskedTokens, Scarf, SwapColumns, patchify};
 pub use error::{Error, Result};
 pub use gradient_cache::gradient_cache;
 pub use loss::{
-    VicReg, VicRegConvention, barlow_twins, dino, info_nce, negative_cosine, nt_xent,
-    nt_xent_views, sinkhorn_assign, sup_con, swav, vicreg,
+    VicReg, VicRegConvention, barlow_twins, dino, info_nce, mae_loss, negative_cosine, nt_xent,
+    nt_xent_views, simcse, sinkhorn_assign, sup_con, swav, vicreg,
 };
 pub use mae::Mae;
 pub use method::Method;
 pub use monitor::{Health, alignment, health};
 pub use pretrain::{Pretrain, Pretrained};
 pub use same::Same;
-pub use task::byol_decay;
+pub use task::{byol_decay, projector};
+pub use text::{DeleteTokens, SimCse, Tsdae};
 pub use training::{Rule, Training};
 pub use views::Views;
 pub use watch::Watch;

@@ -1,7 +1,7 @@
 //! The masked autoencoder, for encoders that work on tokens.
 
 use crate::{
-    Error, Health, HidePatches, Result, Training, Views, health, patchify, pretrain::Pretrained,
+    Error, Health, HidePatches, Pretrained, Result, Training, Views, health, mae_loss, patchify,
 };
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -162,18 +162,6 @@ impl Mae {
             positions: positions(l, columns, self.width)?,
         })
     }
-
-    /// The pixels of the patches that are to be found.
-    fn target(&self, x: &Tensor) -> Result<Tensor> {
-        let patches = patchify(x, self.hide.patch)?;
-        if !self.standardise {
-            return Ok(patches);
-        }
-        let centred = patches.sub(&patches.mean(-1, true)?)?;
-        let rest = (patches.dims()[2] as f32 - 1.0).max(1.0);
-        let variance = centred.square().sum(-1, true)?.mul_scalar(1.0 / rest);
-        Ok(centred.mul(&variance.add_scalar(1e-6).rsqrt())?)
-    }
 }
 
 /// Sines and cosines of row and column, a quarter of the width each (the 2-D
@@ -244,23 +232,25 @@ impl<M: TokenEncoder> Objective<Net<M>, Batch> for Hidden<'_> {
         };
         let visible = self.settings.hide.visible(l)?;
         let order = self.settings.hide.order(n, l, &mut cx.fork_rng())?;
-        let (mut kept, mut lost) = (Vec::with_capacity(n * visible), Vec::new());
-        let mut back = vec![0; n * l];
+        let mut kept = Vec::with_capacity(n * visible);
+        let (mut back, mut mask) = (vec![0; n * l], vec![1.0; n * l]);
         for (i, order) in order.as_slice().chunks(l).enumerate() {
-            kept.extend(order[..visible].iter().map(|patch| i * l + patch));
-            lost.extend(order[visible..].iter().map(|patch| i * l + patch));
             for (rank, patch) in order.iter().enumerate() {
-                back[i * l + patch] = i * l + rank;
+                let place = i * l + patch;
+                back[place] = i * l + rank;
+                if rank < visible {
+                    kept.push(place);
+                    mask[place] = 0.0;
+                }
             }
         }
         let rows = tokens.reshape([n * l, d])?;
         let seen = rows.index_select(0, &kept.into())?.reshape([n, visible, d])?;
         let encoded = net.encoder.encode(&seen, cx)?;
-        let pixels = net.decoder.decode(&encoded, &back.into(), cx)?.flatten(0, 1)?;
-        let target = self.settings.target(&x)?.flatten(0, 1)?;
-        let lost: Indices = lost.into();
-        let apart = pixels.index_select(0, &lost)?.sub(&target.index_select(0, &lost)?)?;
-        Ok(Losses::new(apart.square().mean_all()))
+        let pixels = net.decoder.decode(&encoded, &back.into(), cx)?;
+        let mask = Tensor::from_vec(mask, [n, l])?;
+        let Mae { hide, standardise, .. } = self.settings;
+        Ok(Losses::new(mae_loss(&pixels, &x, &mask, hide.patch, *standardise)?))
     }
 
     fn validate(&mut self, net: &Net<M>) -> tl_nn::Result<Option<Metrics>> {

@@ -80,6 +80,11 @@ pub enum Method {
         /// a grid of 2.
         orders: usize,
     },
+    /// Which colours has a grey picture? (Zhang et al. 2016.) The encoder sees
+    /// the luma as three equal channels; a decoder of two layers finds Cb and Cr
+    /// at each pixel, with the mean squared error (the paper has classes of
+    /// colour). For colour pictures `[3, h, w]`, 0 to 1.
+    Colour,
     /// The sample from a view of it (Vincent et al. 2008): the mean squared
     /// error of a decoder of two layers. The views are the noise.
     Denoise,
@@ -105,10 +110,18 @@ impl Method {
         Self::SimClr { temperature: 0.5 }
     }
 
-    /// SimCSE (Gao et al. 2021): SimCLR at 0.05, for encoders whose dropout makes
-    /// the views; the transform changes nothing ([`Same`](crate::Same)).
+    /// SimCLR at SimCSE's temperature of 0.05, for encoders of rows whose dropout
+    /// makes the views; the transform changes nothing ([`Same`](crate::Same)). For
+    /// text see [`SimCse`](crate::SimCse).
     pub fn simcse() -> Self {
         Self::SimClr { temperature: 0.05 }
+    }
+
+    /// SCARF (Bahri et al. 2022): SimCLR at the paper's 1, with
+    /// `Views::pair(&Same, &scarf)` of a [`Scarf`](crate::Scarf). NT-Xent of both
+    /// views; the paper pulls in one direction only.
+    pub fn scarf() -> Self {
+        Self::SimClr { temperature: 1.0 }
     }
 
     /// MoCo v2 with a temperature of 0.2, a decay of 0.99 and 4,096 keys. The
@@ -147,6 +160,12 @@ impl Method {
         Self::Jigsaw { grid: 2, orders: 24 }
     }
 
+    /// In-painting (Pathak et al. 2016): a quarter of the picture is missing, in
+    /// patches of this side; [`Method::Masked`] with a small part.
+    pub fn in_painting(patch: usize) -> Self {
+        Self::Masked(HidePatches { patch, part: 0.25 })
+    }
+
     /// Three quarters of the patches hidden, of this side.
     pub fn masked(patch: usize) -> Self {
         Self::Masked(HidePatches { patch, part: 0.75 })
@@ -167,12 +186,16 @@ impl Method {
             Self::VicReg(_) => "raise the weight of the variance",
             Self::BarlowTwins { .. } => "use stronger views, larger batches, or a lower rate",
             Self::Byol { .. } => "raise the decay, lower the rate, keep batch normalisation",
-            Self::SimSiam => "lower the rate, keep batch normalisation in projector and predictor",
+            Self::SimSiam => {
+                "keep the stop-gradient on the followed side and batch normalisation in \
+                 projector and predictor; lower the rate"
+            }
             Self::SwAv { .. } => "use more prototypes or larger batches",
             Self::Dino { .. } => "lower the teacher's temperature, raise the decay",
             Self::Rotation | Self::Jigsaw { .. } => {
                 "lower the rate; see whether the samples have an upright and an order at all"
             }
+            Self::Colour => "lower the rate; see whether the pictures have any colour",
             Self::Denoise | Self::Masked(_) | Self::Vime { .. } => {
                 "lower the rate, hide less, and scale features to a deviation of 1"
             }

@@ -2,7 +2,8 @@
 
 use crate::{Error, Result, loss};
 use serde::{Deserialize, Serialize};
-use tl_nn::{Tensor, shallow::Svd};
+use tl_nn::shallow::eigh;
+use tl_tensor::Tensor;
 
 /// What can be said of features without labels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,7 +12,7 @@ pub struct Health {
     /// unrelated features, 0 if all are the same.
     pub spread: f64,
     /// The effective rank (RankMe, Garrido et al. 2023): `exp(-Σ p ln p)` of the
-    /// normalised singular values; at most `d`.
+    /// normalised singular values, each plus 1e-7; at most `d`.
     pub rank: f64,
     /// Uniformity (Wang and Isola 2020, eq. 2): `ln mean exp(-2|x - y|²)` of unit
     /// features; lower is more uniform.
@@ -33,9 +34,9 @@ pub fn health(features: &Tensor) -> Result<Health> {
     let x = loss::unit(&features.detach())?;
     let centred = x.sub(&x.mean(0, true)?)?;
     let deviation = centred.square().mean(0, false)?.sqrt().mean_all().item()?;
-    let s = Svd::of(&features.detach().cast::<f64>())?.s.to_vec();
+    let s = singular_values(&features.detach().cast::<f64>())?;
     let total: f64 = s.iter().sum::<f64>().max(1e-300);
-    let entropy: f64 = s.iter().map(|s| s / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
+    let entropy: f64 = s.iter().map(|s| s / total + 1e-7).map(|p| -p * p.ln()).sum();
     let close = x.matmul(&x.t()?)?.mul_scalar(4.0).add_scalar(-4.0).exp();
     // Without each sample's pair with itself.
     let pairs = (n * (n - 1)) as f64;
@@ -45,6 +46,27 @@ pub fn health(features: &Tensor) -> Result<Health> {
         rank: entropy.exp(),
         uniformity: (sum / pairs).max(1e-300).ln(),
     })
+}
+
+/// From the smaller of both products of `x` with itself: exact enough for an
+/// entropy, and many times faster than the decomposition of `x`.
+fn singular_values(x: &Tensor<f64>) -> Result<Vec<f64>> {
+    let gram = if x.dims()[0] < x.dims()[1] { x.matmul(&x.t()?)? } else { x.t()?.matmul(x)? };
+    Ok(eigh(&gram)?.0.to_vec().into_iter().map(|v| v.max(0.0).sqrt()).collect())
+}
+
+/// The part of the variance of `x` `[n, d]` that is along one direction, 0 to 1;
+/// 1 if nothing varies.
+pub(crate) fn on_a_line(x: &Tensor) -> Result<f64> {
+    if !x.is_finite() || x.rank() != 2 {
+        let got = format!("{:?}", x.dims());
+        return Err(Error::argument("health", "projections", got, "a finite [n, d]"));
+    }
+    let x = x.detach().cast::<f64>();
+    let singular = singular_values(&x.sub(&x.mean(0, true)?)?)?;
+    let total: f64 = singular.iter().map(|s| s * s).sum();
+    let most = singular.iter().map(|s| s * s).fold(0.0, f64::max);
+    Ok(if total > 1e-20 { most / total } else { 1.0 })
 }
 
 /// Alignment (Wang and Isola 2020, eq. 1): the mean of `|x - y|²` of unit

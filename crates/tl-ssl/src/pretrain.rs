@@ -1,17 +1,15 @@
 //! The builder: an encoder, unlabelled samples, views of each.
 
 use crate::{
-    Columns, Error, Health, Method, Result, Rule, Training, Views, Watch, alignment,
-    gradient_cache, health,
+    Columns, Error, Health, Method, Result, Rule, Training, Views, Watch, health,
+    pretext::{Fallen, Monitor, Pretext},
     task::{Net, Sizes, Task, flat},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tl_data::{Batch, Dataset};
-use tl_nn::{
-    Ctx, Forward, Gradients, Losses, Metrics, Module, Objective, StateDict, Tensor, TrainReport,
-};
+use tl_data::Dataset;
+use tl_nn::{Ctx, Forward, TrainReport};
 
 /// Pre-trains an encoder without labels.
 ///
@@ -44,8 +42,14 @@ pub struct Pretrain {
     /// Width of the heads' hidden layers and of projections. Default 128.
     #[serde(default = "width")]
     pub width: usize,
+    /// Layers of the projector. Default 2; VICReg and Barlow Twins have 3 in their
+    /// papers.
+    #[serde(default = "layers")]
+    pub layers: usize,
     /// Training stops with [`Error::Collapsed`] where the spread of features (see
-    /// [`Health`]) is below this after an epoch. Default 0.02; 0 for never.
+    /// [`Health`]) is below this after an epoch, or where more than 0.9 of what
+    /// projections vary by is along one line: the form that collapse takes behind a
+    /// batch normalisation. Default 0.02; 0 for never, in either form.
     #[serde(default = "least_spread")]
     pub least_spread: f64,
     /// The largest part of a batch that is in memory with its graph, by
@@ -57,6 +61,10 @@ pub struct Pretrain {
 
 fn width() -> usize {
     128
+}
+
+fn layers() -> usize {
+    2
 }
 
 fn least_spread() -> f64 {
@@ -76,7 +84,8 @@ impl Pretrain {
     /// With the defaults.
     pub fn new(method: Method) -> Self {
         let training = Training::default();
-        Self { method, training, width: width(), least_spread: least_spread(), chunk: None }
+        let (width, layers, least_spread) = (width(), layers(), least_spread());
+        Self { method, training, width, layers, least_spread, chunk: None }
     }
 
     /// Sets the passes over the data.
@@ -169,33 +178,44 @@ impl Pretrain {
         watch: Option<&Watch>,
     ) -> Result<Pretrained> {
         views.check()?;
-        let mut task = self.method.task()?;
+        let task = self.method.task()?;
         self.check(task.as_ref())?;
         let data = match self.method {
             Method::SupCon { .. } => data.clone(),
             _ => data.without_targets(),
         };
-        let (loader, steps) = self.training.loader(&data)?;
+        self.train(task, encoder, &data, views, watch)
+    }
+
+    fn train<M: Forward + 'static>(
+        &self,
+        mut task: Box<dyn Task<M>>,
+        encoder: &mut M,
+        data: &Dataset,
+        views: Views<'_>,
+        watch: Option<&Watch>,
+    ) -> Result<Pretrained> {
+        let (loader, steps) = self.training.loader(data)?;
         let rng = &mut ChaCha8Rng::seed_from_u64(self.training.seed);
         let probe = data.features().narrow(0, 0, data.len().min(512))?;
         let features = flat(&encoder.forward(&probe.narrow(0, 0, 2)?, &mut Ctx::eval())?)?;
         let sizes = Sizes {
             features: features.size(1)?,
             width: self.width,
+            layers: self.layers,
             sample: data.sample_shape(),
             columns: match data.sample_shape() {
-                [d] if data.feature_names().len() == *d => Columns::of_names(data.feature_names()),
+                [d] => Columns::of_table(data.feature_names(), *d),
                 other => Columns::numbers(other.iter().product()),
             },
         };
         let mut net = Net { encoder: encoder.clone(), heads: task.heads(&sizes, rng)? };
         task.begin(&net);
-        let least_spread = self.least_spread;
-        let monitor = Monitor { probe: &probe, watch, views, least_spread, epoch: 0, fallen: None };
+        let monitor = Monitor::new(&probe, watch, views, self.least_spread);
         let mut objective = Pretext { task, views, chunk: self.chunk, steps, monitor };
         let run = self.training.run(&mut net, &loader, steps, &mut objective);
-        if let Some((epoch, spread)) = objective.monitor.fallen {
-            return Err(Error::Collapsed { epoch, spread, advice: self.method.advice() });
+        if let Some(Fallen { epoch, spread, line }) = objective.monitor.fallen() {
+            return Err(Error::Collapsed { epoch, spread, line, advice: self.method.advice() });
         }
         let train = run?;
         let features = net.features(&probe, &mut Ctx::eval())?;
@@ -204,8 +224,9 @@ impl Pretrain {
     }
 
     fn check<M: Forward>(&self, task: &dyn Task<M>) -> Result<()> {
-        if self.width == 0 {
-            return Err(Error::argument("pre-training", "width", 0, "1 or more"));
+        if self.width == 0 || self.layers == 0 {
+            let got = format!("{} layers of width {}", self.layers, self.width);
+            return Err(Error::argument("pre-training", "heads", got, "1 or more of both"));
         }
         match self.chunk {
             Some(chunk) if chunk < 2 => {
@@ -222,114 +243,108 @@ impl Pretrain {
     }
 }
 
-/// The task of a method in the training loop.
-struct Pretext<'a, M: Module> {
-    task: Box<dyn Task<M>>,
-    views: Views<'a>,
-    chunk: Option<usize>,
-    steps: u64,
-    monitor: Monitor<'a>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        byol_decay,
+        loss::unit,
+        task::{Follow, Heads},
+    };
+    use rand::RngCore;
+    use std::sync::{Arc, Mutex};
+    use tl_data::{Batch, samples, transform::RandomAffine};
+    use tl_nn::{Act, Flatten, Linear, Losses, Sequential, Tensor};
 
-impl<M: Forward> Objective<Net<M>, Batch> for Pretext<'_, M> {
-    fn loss(&mut self, net: &Net<M>, batch: &Batch, cx: &mut Ctx) -> tl_nn::Result<Losses> {
-        self.task.loss(net, batch, &self.views, cx)
+    fn encoder() -> Sequential {
+        let rng = &mut ChaCha8Rng::seed_from_u64(5);
+        Sequential::new().push(Flatten).push(Linear::new(64, 32, rng)).push(Act::Relu)
     }
 
-    fn gradients(
-        &mut self,
-        net: &Net<M>,
-        batch: &Batch,
-        cx: &mut Ctx,
-    ) -> tl_nn::Result<(Losses, Gradients)> {
-        let (Some(chunk), Some(joint)) = (self.chunk, self.task.joint()) else {
-            let losses = self.loss(net, batch, cx)?;
-            let finite = losses.total().is_finite();
-            let gradients = if finite { losses.total().backward()? } else { Gradients::default() };
-            return Ok((losses, gradients));
-        };
-        let n = batch.len();
-        let mut chunks = Vec::new();
-        let views = self.views.whole(&batch.features, cx)?;
-        for view in &views {
-            // No part of one sample is left over: normalisation needs two.
-            let parts = n.div_ceil(chunk).min(n / 2).max(1);
-            for i in 0..parts {
-                let (from, to) = (i * n / parts, (i + 1) * n / parts);
-                chunks.push(view.narrow(0, from, to - from)?);
-            }
+    fn data() -> Dataset {
+        samples::digits().without_targets().select(&(0..640).collect::<Vec<_>>()).unwrap()
+    }
+
+    /// SimSiam, whose gradient also flows to the side that is followed.
+    struct Leaking;
+
+    impl<M: Forward> Task<M> for Leaking {
+        fn heads(&mut self, sizes: &Sizes<'_>, rng: &mut dyn RngCore) -> Result<Heads> {
+            Task::<M>::heads(&mut Follow::<M>::twin(), sizes, rng)
         }
-        let project = |net: &Net<M>, x: &Tensor, cx: &mut Ctx| net.project(x, cx);
-        let loss = |z: &[Tensor]| {
-            let whole = z.chunks(z.len() / views.len()).map(|parts| {
-                let parts: Vec<&Tensor> = parts.iter().collect();
-                Ok(Tensor::cat(&parts, 0)?)
-            });
-            joint.of(&whole.collect::<Result<Vec<_>>>()?, batch)
-        };
-        let (loss, gradients) = gradient_cache(net, &chunks, cx, project, loss)?;
-        Ok((Losses::new(loss), gradients))
-    }
 
-    fn after_step(&mut self, net: &mut Net<M>, step: u64) -> tl_nn::Result<()> {
-        self.task.after_step(net, step as f64 / self.steps.max(1) as f64)
-    }
-
-    fn validate(&mut self, net: &Net<M>) -> tl_nn::Result<Option<Metrics>> {
-        let features = |x: &Tensor, cx: &mut Ctx| net.features(x, cx);
-        self.monitor.look(features).map(Some)
-    }
-
-    fn state(&self) -> StateDict {
-        let mut state = self.task.state();
-        state.metadata_mut().insert("epoch".to_owned(), self.monitor.epoch.to_string());
-        state
-    }
-
-    fn load_state(&mut self, state: &StateDict) -> tl_nn::Result<()> {
-        let epoch = state.metadata().get("epoch").and_then(|epoch| epoch.parse().ok());
-        self.monitor.epoch = epoch.unwrap_or(0);
-        self.task.load_state(state)
-    }
-}
-
-/// Looks at the features after every epoch.
-struct Monitor<'a> {
-    probe: &'a Tensor,
-    watch: Option<&'a Watch>,
-    views: Views<'a>,
-    least_spread: f64,
-    epoch: usize,
-    /// The epoch of a collapse, and the spread then.
-    fallen: Option<(usize, f64)>,
-}
-
-impl Monitor<'_> {
-    fn look(
-        &mut self,
-        features: impl Fn(&Tensor, &mut Ctx) -> tl_nn::Result<Tensor>,
-    ) -> tl_nn::Result<Metrics> {
-        let now = health(&features(self.probe, &mut Ctx::eval())?)?;
-        let epoch = self.epoch;
-        self.epoch += 1;
-        if now.spread < self.least_spread {
-            self.fallen = Some((epoch, now.spread));
-            return Err(tl_nn::Error::argument("pre-training", "features", "collapsed", "spread"));
+        fn loss(
+            &mut self,
+            net: &Net<M>,
+            batch: &Batch,
+            views: &Views<'_>,
+            cx: &mut Ctx,
+        ) -> tl_nn::Result<Losses> {
+            let views = views.whole(&batch.features, cx)?;
+            let (za, zb) = (net.project(&views[0], cx)?, net.project(&views[1], cx)?);
+            let (pa, pb) = (net.predict(&za, cx)?, net.predict(&zb, cx)?);
+            let near = |p: &Tensor, z: &Tensor| -> tl_nn::Result<Tensor> {
+                Ok(unit(p)?.mul(&unit(z)?)?.sum(-1, false)?)
+            };
+            Ok(Losses::new(near(&pa, &zb)?.add(&near(&pb, &za)?)?.mean_all().neg()))
         }
-        // The same views after every epoch.
-        let mut cx = Ctx::train(0);
-        let few = self.probe.narrow(0, 0, self.probe.dims()[0].min(128))?;
-        let (a, b) = (self.views.one(&few, &mut cx)?, self.views.one(&few, &mut cx)?);
-        let of = |x: &Tensor| features(x, &mut Ctx::eval());
-        let mut metrics = Metrics::from([
-            ("spread".to_owned(), now.spread),
-            ("rank".to_owned(), now.rank),
-            ("uniformity".to_owned(), now.uniformity),
-            ("alignment".to_owned(), alignment(&of(&a)?, &of(&b)?)?),
-        ]);
-        if let Some(watch) = self.watch {
-            watch.judge(features, &mut metrics)?;
+    }
+
+    #[test]
+    fn without_its_stop_gradient_simsiam_collapses_and_is_stopped() {
+        let views = RandomAffine::new().degrees(12.0).translate(0.12);
+        let run = Pretrain::new(Method::SimSiam).epochs(60).batch(64).lr(0.02);
+        let mut net = encoder();
+        let error = run.train(Box::new(Leaking), &mut net, &data(), Views::of(&views), None);
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Collapsed { .. }), "{error}");
+        assert!(error.to_string().contains("stop-gradient"), "{error}");
+        // With it, the same run goes to its end.
+        let run = run.fit(&mut net, &data(), &views).unwrap();
+        assert!(run.health.spread > 0.1, "{:?}", run.health);
+    }
+
+    /// Writes down when it is called.
+    struct Watching(Arc<Mutex<Vec<f64>>>, Follow<Sequential>);
+
+    impl Task<Sequential> for Watching {
+        fn heads(&mut self, sizes: &Sizes<'_>, rng: &mut dyn RngCore) -> Result<Heads> {
+            self.1.heads(sizes, rng)
         }
-        Ok(metrics)
+
+        fn loss(
+            &mut self,
+            net: &Net<Sequential>,
+            batch: &Batch,
+            views: &Views<'_>,
+            cx: &mut Ctx,
+        ) -> tl_nn::Result<Losses> {
+            self.1.loss(net, batch, views, cx)
+        }
+
+        fn after_step(&mut self, _: &Net<Sequential>, progress: f64) -> tl_nn::Result<()> {
+            self.0.lock().unwrap().push(progress);
+            Ok(())
+        }
+    }
+
+    /// Step by step: the first update has the starting decay, the last one is not
+    /// yet 1, so no epoch is wasted on a target that stands still.
+    #[test]
+    fn the_slow_copy_follows_by_steps_from_the_first_to_the_last() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let task = Box::new(Watching(seen.clone(), Follow::twin()));
+        let views = RandomAffine::new().translate(0.1);
+        let run = Pretrain::new(Method::byol()).epochs(3).batch(64);
+        run.train(task, &mut encoder(), &data(), Views::of(&views), None).unwrap();
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 30);
+        for (step, progress) in seen.iter().enumerate() {
+            assert!((progress - step as f64 / 30.0).abs() < 1e-12);
+        }
+        assert_eq!(byol_decay(0.996, seen[0]), 0.996);
+        let last = byol_decay(0.996, seen[29]);
+        assert!(last < 1.0 && last > 0.99998, "{last}");
+        assert_eq!(byol_decay(0.996, 1.0), 1.0);
     }
 }

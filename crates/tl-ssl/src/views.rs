@@ -19,6 +19,8 @@ use tl_nn::{Ctx, Tensor};
 #[derive(Clone, Copy)]
 pub struct Views<'a> {
     whole: &'a dyn Transform,
+    /// Of the views after the first, if they are made another way.
+    other: Option<&'a dyn Transform>,
     count: usize,
     local: Option<(&'a dyn Transform, usize)>,
 }
@@ -26,7 +28,14 @@ pub struct Views<'a> {
 impl<'a> Views<'a> {
     /// Two views by one transform.
     pub fn of(transform: &'a dyn Transform) -> Self {
-        Self { whole: transform, count: 2, local: None }
+        Self { whole: transform, other: None, count: 2, local: None }
+    }
+
+    /// Two views, each by a transform of its own: SCARF compares a row as it is
+    /// ([`Same`](crate::Same)) with a corrupted one, BYOL has two recipes. Methods
+    /// that need one view take the first.
+    pub fn pair(first: &'a dyn Transform, second: &'a dyn Transform) -> Self {
+        Self { other: Some(second), ..Self::of(first) }
     }
 
     /// Sets how many whole views there are; 2 or more.
@@ -51,14 +60,18 @@ impl<'a> Views<'a> {
         Err(Error::argument("views", "count", self.count, "two whole views or more"))
     }
 
-    /// One view.
+    /// The first view.
     pub(crate) fn one(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Tensor> {
         self.whole.apply(x, &mut cx.fork_rng()).map_err(tl_nn::Error::other)
     }
 
     /// The whole views.
     pub(crate) fn whole(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Vec<Tensor>> {
-        (0..self.count).map(|_| self.one(x, cx)).collect()
+        let make = |i: usize| {
+            let transform = self.other.filter(|_| i > 0).unwrap_or(self.whole);
+            transform.apply(x, &mut cx.fork_rng()).map_err(tl_nn::Error::other)
+        };
+        (0..self.count).map(make).collect()
     }
 
     /// The local views.

@@ -9,8 +9,8 @@ use tl_nn::{
     ModuleExt, Sequential, Tensor,
 };
 use tl_ssl::{
-    Error, HidePatches, Mae, Method, Pretrain, Rule, Same, SwapColumns, VicReg, Views, Watch,
-    alignment, gradient_cache, nt_xent,
+    Error, HidePatches, Mae, Method, Pretrain, Rule, Same, Scarf, SwapColumns, VicReg, Views,
+    Watch, alignment, gradient_cache, nt_xent,
 };
 
 fn encoder() -> Sequential {
@@ -39,6 +39,7 @@ fn every_method_trains_and_keeps_the_names() {
         Method::jigsaw(),
         Method::Denoise,
         Method::masked(2),
+        Method::in_painting(2),
     ] {
         let mut net = encoder();
         let run = Pretrain::new(method).epochs(4).fit(&mut net, &data, &views()).unwrap();
@@ -114,11 +115,63 @@ fn tables_with_categories() {
                 && records[0].train.contains_key("loss.values")
         );
     }
-    // SCARF: one view is the row with swapped columns.
+    // SCARF: one view is the row, the other has swapped columns.
     let mut net = Sequential::new().push(Linear::new(64, 32, &mut rng)).push(Act::Relu);
-    let scarf = Pretrain::new(Method::SimClr { temperature: 1.0 }).epochs(3);
-    let run = scarf.fit(&mut net, &digits_as_rows(), &SwapColumns::default()).unwrap();
-    assert!(run.health.spread > 0.1);
+    let scarf = Pretrain::new(Method::scarf()).epochs(3);
+    let rows = digits_as_rows();
+    let views = Scarf::new(&rows).unwrap();
+    let run = scarf.fit(&mut net, &rows, Views::pair(&Same, &views)).unwrap();
+    let records = &run.train.history.records;
+    assert!(run.health.spread > 0.1 && records[2].train["loss"] < records[0].train["loss"]);
+    assert!(Scarf::new(&samples::digits()).is_err());
+}
+
+#[test]
+fn scarf_draws_categories_from_the_whole_table() {
+    use tl_data::transform::Transform;
+    // A number, and a category of three that one row alone has as its third.
+    let mut rows = Vec::new();
+    for i in 0..40 {
+        let category = if i == 39 { 2 } else { i % 2 };
+        rows.push(i as f32);
+        rows.extend((0..3).map(|c| f32::from(u8::from(c == category))));
+    }
+    let table = Dataset::unlabelled(Tensor::from_vec(rows, [40, 4]).unwrap()).unwrap();
+    let table = table.with_feature_names(["size", "kind=a", "kind=b", "kind=c"]).unwrap();
+    let scarf = Scarf::new(&table).unwrap().part(1.0);
+    let few = table.features().narrow(0, 0, 8).unwrap();
+    let (mut rare, mut sizes) = (0, std::collections::BTreeSet::new());
+    for seed in 0..40 {
+        let view = scarf.apply(&few, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        for row in view.to_vec().chunks(4) {
+            assert_eq!(row[1..].iter().sum::<f32>(), 1.0);
+            rare += usize::from(row[3] == 1.0);
+            sizes.insert(row[0] as usize);
+        }
+    }
+    // Rows that are not in the batch give values too, as often as others.
+    assert!(sizes.len() > 35 && (2..20).contains(&rare), "{} {rare}", sizes.len());
+    assert!(scarf.part(2.0).apply(&few, &mut ChaCha8Rng::seed_from_u64(0)).is_err());
+}
+
+#[test]
+fn grey_pictures_get_their_colours_back() {
+    let digits = samples::digits();
+    let x = digits.features();
+    // Ink is red above and blue below.
+    let fade =
+        Tensor::arange(0.0, 8.0, 1.0).unwrap().mul_scalar(1.0 / 7.0).reshape([8, 1]).unwrap();
+    let (red, blue) = (x.mul(&fade.neg().add_scalar(1.0)).unwrap(), x.mul(&fade).unwrap());
+    let colour = Tensor::cat(&[&red, &x.mul_scalar(0.2), &blue], 1).unwrap();
+    let data = digits.with_features(&colour).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut net =
+        Sequential::new().push(Flatten).push(Linear::new(192, 48, &mut rng)).push(Act::Relu);
+    let run = Pretrain::new(Method::Colour).epochs(6).fit(&mut net, &data, &Same).unwrap();
+    let records = &run.train.history.records;
+    assert!(records[5].train["loss"] < 0.3 * records[0].train["loss"]);
+    let grey = Pretrain::new(Method::Colour).fit(&mut encoder(), &digits, &Same).unwrap_err();
+    assert!(grey.to_string().contains("colour pictures"), "{grey}");
 }
 
 /// A picture of any size to a row.

@@ -70,17 +70,46 @@ impl RandomAffine {
     }
 }
 
-/// The pixel at `(y, x)`, between the four nearest ones.
-fn sample(plane: &[f32], image: Planes, y: f64, x: f64) -> f32 {
-    let (top, left) = (y.floor(), x.floor());
-    let (dy, dx) = ((y - top) as f32, (x - left) as f32);
-    let at = |y: f64, x: f64| {
-        let inside = y >= 0.0 && x >= 0.0 && y < image.height as f64 && x < image.width as f64;
-        if inside { plane[y as usize * image.width + x as usize] } else { 0.0 }
-    };
-    let above = at(top, left) * (1.0 - dx) + at(top, left + 1.0) * dx;
-    let below = at(top + 1.0, left) * (1.0 - dx) + at(top + 1.0, left + 1.0) * dx;
-    above * (1.0 - dy) + below * dy
+/// A plane with zeros around it, so that no pixel asks whether it is outside.
+struct Padded {
+    pixels: Vec<f32>,
+    height: usize,
+    width: usize,
+}
+
+impl Padded {
+    /// Pixels before the first row and column; one more than that follows the
+    /// last.
+    const BEFORE: usize = 1;
+
+    fn new(image: Planes) -> Self {
+        let (height, width) = (image.height + 3, image.width + 3);
+        Self { pixels: vec![0.0; height * width], height, width }
+    }
+
+    /// Takes another plane of the same size.
+    fn load(&mut self, plane: &[f32], image: Planes) {
+        let rows = self.pixels.chunks_exact_mut(self.width).skip(Self::BEFORE);
+        for (row, from) in rows.zip(plane.chunks_exact(image.width)) {
+            row[Self::BEFORE..Self::BEFORE + image.width].copy_from_slice(from);
+        }
+    }
+
+    /// The pixel at `(y, x)` of the plane, between the four nearest ones.
+    #[inline]
+    fn at(&self, y: f32, x: f32) -> f32 {
+        let before = Self::BEFORE as f32;
+        let y = (y + before).clamp(0.0, (self.height - 2) as f32);
+        let x = (x + before).clamp(0.0, (self.width - 2) as f32);
+        // Not negative, so cutting is rounding down.
+        let (top, left) = (y as usize, x as usize);
+        let (dy, dx) = (y - top as f32, x - left as f32);
+        let start = top * self.width + left;
+        let (above, below) = (&self.pixels[start..][..2], &self.pixels[start + self.width..][..2]);
+        let upper = above[0] + (above[1] - above[0]) * dx;
+        let lower = below[0] + (below[1] - below[0]) * dx;
+        upper + (lower - upper) * dy
+    }
 }
 
 impl Transform for RandomAffine {
@@ -106,13 +135,24 @@ impl Transform for RandomAffine {
             // rotation, about the centre.
             let (sin, cos, tan) = (angle.sin(), angle.cos(), shear.tan());
             let (cy, cx) = ((image.height - 1) as f64 / 2.0, (image.width - 1) as f64 / 2.0);
+            // Both coordinates are linear in those of the output.
+            let source = |i: f64, j: f64| {
+                let (y, x) = ((i - cy - down) / scale, (j - cx - right) / scale);
+                let (ry, rx) = (cos * y - sin * x, sin * y + cos * x);
+                ((ry + cy) as f32, (rx - tan * ry + cx) as f32)
+            };
+            let (origin, next) = (source(0.0, 0.0), source(0.0, 1.0));
+            let step = (next.0 - origin.0, next.1 - origin.1);
+            let mut padded = Padded::new(image);
             let plane = image.height * image.width;
             for (to, from) in to.chunks_exact_mut(plane).zip(from.chunks_exact(plane)) {
-                for (i, pixel) in to.iter_mut().enumerate() {
-                    let y = ((i / image.width) as f64 - cy - down) / scale;
-                    let x = ((i % image.width) as f64 - cx - right) / scale;
-                    let (ry, rx) = (cos * y - sin * x, sin * y + cos * x);
-                    *pixel = sample(from, image, ry + cy, rx - tan * ry + cx);
+                padded.load(from, image);
+                for (i, row) in to.chunks_exact_mut(image.width).enumerate() {
+                    let (y, x) = source(i as f64, 0.0);
+                    for (j, pixel) in row.iter_mut().enumerate() {
+                        let j = j as f32;
+                        *pixel = padded.at(y + j * step.0, x + j * step.1);
+                    }
                 }
             }
         })

@@ -7,7 +7,7 @@
 //! | transform | of |
 //! |---|---|
 //! | [`Standardise`] | features or channels, to mean 0 and deviation 1 |
-//! | [`Resize`], [`RandomCrop`], [`RandomFlip`], [`RandomAffine`] | places of pixels |
+//! | [`Resize`], [`RandomCrop`], [`RandomResizedCrop`], [`RandomFlip`], [`RandomAffine`] | places of pixels |
 //! | [`ColourJitter`], [`GaussianNoise`], [`GaussianBlur`], [`RandomErase`] | values of pixels |
 //! | [`Mixup`], [`CutMix`] | whole batches, with their targets |
 //! | [`Compose`] | several, one after the other |
@@ -22,6 +22,7 @@ mod flip;
 mod mix;
 mod noise;
 mod resize;
+mod resized_crop;
 mod standardise;
 
 pub use affine::RandomAffine;
@@ -34,6 +35,7 @@ pub use flip::RandomFlip;
 pub use mix::{CutMix, Mixup};
 pub use noise::GaussianNoise;
 pub use resize::Resize;
+pub use resized_crop::RandomResizedCrop;
 pub use standardise::Standardise;
 
 use crate::{Error, Result, dataset::elements, rng::stream};

@@ -11,6 +11,7 @@ fn rng(seed: u64) -> ChaCha8Rng {
 fn all() -> Vec<(&'static str, Box<dyn Transform>)> {
     vec![
         ("crop", Box::new(RandomCrop::new(7, 6).padding(2))),
+        ("resized crop", Box::new(RandomResizedCrop::new(6, 7).area(0.3, 0.9))),
         ("flip", Box::new(RandomFlip::horizontal())),
         ("vertical", Box::new(RandomFlip::vertical())),
         (
@@ -62,6 +63,9 @@ fn impossible_settings_are_refused() {
     let refused: Vec<Box<dyn Transform>> = vec![
         Box::new(RandomCrop::new(5, 4)),
         Box::new(RandomCrop::new(0, 4)),
+        Box::new(RandomResizedCrop::new(0, 4)),
+        Box::new(RandomResizedCrop::new(4, 4).area(0.0, 1.0)),
+        Box::new(RandomResizedCrop::new(4, 4).proportions(2.0, 1.0)),
         Box::new(RandomFlip::horizontal().probability(1.5)),
         Box::new(RandomAffine::new().degrees(f64::NAN)),
         Box::new(RandomAffine::new().scale(0.0, 1.0)),
@@ -97,6 +101,26 @@ fn affine_moves_and_turns_by_known_amounts() {
         let (cy, cx) = (moment(&|i| (i / 5) as f32 - 2.0), moment(&|i| (i % 5) as f32 - 2.0));
         assert!(((cy * cy + cx * cx).sqrt() - 1.0).abs() < 0.25, "{seed}: {cy} {cx}");
     }
+}
+
+#[test]
+fn a_resized_crop_is_a_part_of_the_image() {
+    // A ramp stays a ramp, within the values of the original and in its order.
+    let ramp: Vec<f32> = (0..400).map(|i| (i % 20) as f32).collect();
+    let x = Tensor::from_vec(ramp, [1, 1, 20, 20]).unwrap();
+    for seed in 0..20 {
+        let crop = RandomResizedCrop::new(10, 10).area(0.2, 0.6);
+        let y = crop.apply(&x, &mut rng(seed)).unwrap().to_vec();
+        let row = &y[..10];
+        assert!(y.chunks(10).all(|other| other == row), "{seed}");
+        assert!(row.windows(2).all(|w| w[0] <= w[1]) && row[0] >= 0.0 && row[9] <= 19.0, "{row:?}");
+        // A side of 20 pixels at proportions 3/4 to 4/3 and a fifth to 0.6 of the area.
+        let pixels = (row[8] - row[1]) / 7.0 * 10.0;
+        assert!((7.0..=18.5).contains(&pixels), "{seed}: {pixels}");
+    }
+    // All of it, at its own size: nothing changes.
+    let whole = RandomResizedCrop::new(20, 20).area(1.0, 1.0).proportions(1.0, 1.0);
+    assert_eq!(whole.apply(&x, &mut rng(3)).unwrap().to_vec(), x.to_vec());
 }
 
 #[test]

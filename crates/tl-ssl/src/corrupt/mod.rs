@@ -4,6 +4,6 @@ mod columns;
 mod patches;
 mod tokens;
 
-pub use columns::{Columns, SwapColumns};
+pub use columns::{Columns, Scarf, SwapColumns};
 pub use patches::{HidePatches, patchify};
 pub use tokens::{MaskTokens, MaskedTokens};

@@ -3,7 +3,8 @@
 use crate::{Error, Result};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tl_nn::{Indices, Tensor};
+use tl_nn::Indices;
+use tl_tensor::{Elem, Tensor};
 
 /// Pictures `[n, c, h, w]` as patches `[n, l, patch² c]`: row by row, the numbers
 /// of a patch row by row with channels last (He et al. 2022, the authors'
@@ -20,14 +21,14 @@ use tl_nn::{Indices, Tensor};
 ///
 /// # Errors
 /// No pictures whose sides are multiples of `patch`.
-pub fn patchify(x: &Tensor, patch: usize) -> Result<Tensor> {
+pub fn patchify<E: Elem>(x: &Tensor<E>, patch: usize) -> Result<Tensor<E>> {
     let [n, c, h, w] = pictures("patchify", x, patch)?;
     let (rows, columns) = (h / patch, w / patch);
     let x = x.reshape([n, c, rows, patch, columns, patch])?.permute(&[0, 2, 4, 3, 5, 1])?;
     Ok(x.reshape([n, rows * columns, patch * patch * c])?)
 }
 
-fn pictures(op: &'static str, x: &Tensor, patch: usize) -> Result<[usize; 4]> {
+fn pictures<E: Elem>(op: &'static str, x: &Tensor<E>, patch: usize) -> Result<[usize; 4]> {
     match *x.dims() {
         [n, c, h, w] if patch > 0 && h % patch == 0 && w % patch == 0 && n * c * h * w > 0 => {
             Ok([n, c, h, w])

@@ -1,8 +1,13 @@
 //! Pulling views together, pushing others apart.
 
-use super::{pair, temperature, unit};
+use super::{
+    pair,
+    pairs::{Positives, contrast},
+    temperature, unit,
+};
 use crate::{Error, Result};
-use tl_tensor::{CrossEntropy, Elem, Indices, Tensor};
+use std::collections::BTreeMap;
+use tl_tensor::{CrossEntropy, Elem, Tensor};
 
 /// NT-Xent (Chen et al. 2020, eq. 1) of two views `[n, d]`: the mean over all 2n
 /// of `-ln exp(s_ij/τ) / Σ_{k≠i} exp(s_ik/τ)`, with cosines `s`, `j` the other
@@ -14,11 +19,9 @@ use tl_tensor::{CrossEntropy, Elem, Indices, Tensor};
 pub fn nt_xent<E: Elem>(a: &Tensor<E>, b: &Tensor<E>, tau: f64) -> Result<Tensor<E>> {
     let [n, _] = pair("nt-xent", a, b)?;
     temperature("nt-xent", tau)?;
-    let z = unit(&Tensor::cat(&[a, b], 0)?)?;
-    let similar = z.matmul(&z.t()?)?.mul_scalar(E::from_f64(1.0 / tau));
-    let similar = similar.masked_fill(&Tensor::eye(2 * n), E::from_f64(-1e30))?;
-    let other: Indices = (0..2 * n).map(|i| (i + n) % (2 * n)).collect::<Vec<_>>().into();
-    Ok(CrossEntropy::new().loss(&similar, &other)?)
+    let others = (0..2 * n).map(|i| vec![(i + n) % (2 * n)]);
+    let Some(positives) = Positives::new(others) else { return Err(no_pair("nt-xent")) };
+    contrast(&Tensor::cat(&[a, b], 0)?, tau, positives)
 }
 
 /// [`nt_xent`] of two views or more of the same samples: for every view the mean
@@ -63,6 +66,21 @@ pub fn info_nce<E: Elem>(
     Ok(CrossEntropy::new().loss(&logits, &vec![0; n].into())?)
 }
 
+/// SimCSE's loss of two views `[n, d]` of texts (Gao et al. 2021, eq. 1): `-ln` of
+/// the softmax of `cos(a_i, b_j)/τ` at `j = i`, over the *other* view alone and in
+/// one direction, a mean over `i`, as in the authors' code. The same as
+/// sentence-transformers' multiple negatives ranking with a scale of `1/τ`. The
+/// paper's `τ` is 0.05.
+///
+/// # Errors
+/// As [`nt_xent`].
+pub fn simcse<E: Elem>(a: &Tensor<E>, b: &Tensor<E>, tau: f64) -> Result<Tensor<E>> {
+    let [n, _] = pair("simcse", a, b)?;
+    temperature("simcse", tau)?;
+    let logits = unit(a)?.mul_scalar(E::from_f64(1.0 / tau)).matmul(&unit(b)?.t()?)?;
+    Ok(CrossEntropy::new().loss(&logits, &(0..n).collect::<Vec<_>>().into())?)
+}
+
 /// Supervised contrastive loss (Khosla et al. 2020, eq. 2, "out"): for every
 /// sample the mean of `-ln p` over the others of its class, a mean over the
 /// samples that have one. `z` `[n, d]` with a label for each; give views of one
@@ -78,28 +96,19 @@ pub fn sup_con<E: Elem>(z: &Tensor<E>, labels: &[usize], tau: f64) -> Result<Ten
         let got = format!("{:?} for {n} labels", z.dims());
         return Err(Error::argument("sup-con", "z", got, "[n, d] and a label for each"));
     }
-    let same = |i: usize, j: usize| i != j && labels[i] == labels[j];
-    let mut of_class = std::collections::BTreeMap::new();
-    for label in labels {
-        *of_class.entry(label).or_insert(0.0) += 1.0;
+    let mut of_class: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, label) in labels.iter().enumerate() {
+        of_class.entry(*label).or_default().push(i);
     }
-    let counts: Vec<f64> = labels.iter().map(|label| of_class[label] - 1.0).collect();
-    let anchors = counts.iter().filter(|c| **c > 0.0).count();
-    if anchors == 0 {
-        let expected = "two samples of one class at least";
-        return Err(Error::argument("sup-con", "labels", "no pair", expected));
-    }
-    let weight: Vec<E> = (0..n * n)
-        .map(|at| (at / n, at % n))
-        .map(|(i, j)| if same(i, j) { 1.0 / (counts[i] * anchors as f64) } else { 0.0 })
-        .map(E::from_f64)
-        .collect();
-    let z = unit(z)?;
-    let similar = z.matmul(&z.t()?)?.mul_scalar(E::from_f64(1.0 / tau));
-    let own = Tensor::<E>::eye(n);
-    let log_p = similar.masked_fill(&own, E::from_f64(-1e30))?.log_softmax(-1)?;
-    let log_p = log_p.masked_fill(&own, E::ZERO)?;
-    Ok(log_p.mul(&Tensor::from_vec(weight, [n, n])?)?.sum_all().neg())
+    let others = |i: usize| of_class[&labels[i]].iter().copied().filter(|j| *j != i).collect();
+    let Some(positives) = Positives::new((0..n).map(others)) else {
+        return Err(no_pair("sup-con"));
+    };
+    contrast(z, tau, positives)
+}
+
+fn no_pair(what: &'static str) -> Error {
+    Error::argument(what, "labels", "no pair", "two samples of one class at least")
 }
 
 /// `2 - 2 cos(p, z)`, a mean over samples, with `z` as a constant: what BYOL

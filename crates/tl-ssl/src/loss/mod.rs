@@ -2,10 +2,14 @@
 
 mod cluster;
 mod contrastive;
+mod masked;
+mod pairs;
 mod redundancy;
+mod side;
 
 pub use cluster::{dino, sinkhorn_assign, swav};
-pub use contrastive::{info_nce, negative_cosine, nt_xent, nt_xent_views, sup_con};
+pub use contrastive::{info_nce, negative_cosine, nt_xent, nt_xent_views, simcse, sup_con};
+pub use masked::mae_loss;
 pub use redundancy::{VicReg, VicRegConvention, barlow_twins, vicreg};
 
 use crate::{Error, Result};

@@ -1,6 +1,6 @@
 //! Features that say different things.
 
-use super::pair;
+use super::{pair, side::Side};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 use tl_tensor::{Elem, Tensor};
@@ -69,23 +69,10 @@ impl Default for VicReg {
 /// # Errors
 /// Views of different shapes, or of one sample.
 pub fn vicreg<E: Elem>(a: &Tensor<E>, b: &Tensor<E>, weights: &VicReg) -> Result<Tensor<E>> {
-    let [n, d] = pair("vicreg", a, b)?;
+    pair("vicreg", a, b)?;
     let invariance = a.sub(b)?.square().mean_all();
-    let (mut variance, mut covariance) = (Tensor::scalar(E::ZERO), Tensor::scalar(E::ZERO));
-    let part = E::from_f64(1.0 / (n as f64 - 1.0));
-    for x in [a, b] {
-        let centred = x.sub(&x.mean(0, true)?)?;
-        let var = centred.square().sum(0, false)?.mul_scalar(part);
-        let hinge = var.add_scalar(E::from_f64(1e-4)).sqrt().neg().add_scalar(E::ONE).relu();
-        variance = variance.add(&hinge.mean_all())?;
-        let c = centred.t()?.matmul(&centred)?.mul_scalar(part);
-        let off = c.masked_fill(&Tensor::eye(d), E::ZERO)?.square().sum_all();
-        covariance = covariance.add(&off.mul_scalar(E::from_f64(1.0 / d as f64)))?;
-    }
     let half = if weights.convention == VicRegConvention::Halved { 0.5 } else { 1.0 };
-    let total = invariance
-        .mul_scalar(E::from_f64(weights.invariance))
-        .add(&variance.mul_scalar(E::from_f64(weights.variance * half)))?
-        .add(&covariance.mul_scalar(E::from_f64(weights.covariance)))?;
-    Ok(total)
+    let terms = Side { variance: weights.variance * half, covariance: weights.covariance };
+    let spread = terms.of(a)?.add(&terms.of(b)?)?;
+    Ok(invariance.mul_scalar(E::from_f64(weights.invariance)).add(&spread)?)
 }

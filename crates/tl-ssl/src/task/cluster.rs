@@ -1,6 +1,6 @@
 //! Views agree on prototypes: SwAV and DINO.
 
-use super::{Heads, Net, Sizes, Slow, Task, byol_decay, mlp};
+use super::{Heads, Net, Sizes, Slow, Task, byol_decay};
 use crate::{Result, Views, dino, sinkhorn_assign};
 use rand::RngCore;
 use tl_data::Batch;
@@ -13,7 +13,7 @@ const EPSILON: f64 = 0.05;
 const KEEP: f32 = 0.9;
 
 fn heads(sizes: &Sizes<'_>, prototypes: usize, rng: &mut dyn RngCore) -> Heads {
-    let projector = mlp(sizes.features, sizes.width, sizes.width, rng);
+    let projector = sizes.projector(rng);
     let prototypes = Some(Linear::without_bias(sizes.width, prototypes, rng));
     Heads { prototypes, ..Heads::projector(projector) }
 }

@@ -26,7 +26,7 @@ impl<M: Forward> Follow<M> {
 impl<M: Forward> Task<M> for Follow<M> {
     fn heads(&mut self, sizes: &Sizes<'_>, rng: &mut dyn RngCore) -> Result<Heads> {
         let width = sizes.width;
-        let mut projector = mlp(sizes.features, width, width, rng);
+        let mut projector = sizes.projector(rng);
         if self.decay.is_none() {
             // SimSiam's projector ends with a normalisation.
             projector = projector.push(BatchNorm1d::without_affine(width));
@@ -86,5 +86,34 @@ impl<M: Forward> Task<M> for Follow<M> {
 
     fn load_state(&mut self, state: &StateDict) -> tl_nn::Result<()> {
         self.slow.load(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use tl_nn::Linear;
+
+    fn net(weight: f32) -> Net<Linear> {
+        let mut encoder = Linear::new(2, 1, &mut ChaCha8Rng::seed_from_u64(0));
+        encoder.weight = tl_nn::Param::new(Tensor::full([1, 2], weight));
+        Net { encoder, heads: Heads::default() }
+    }
+
+    #[test]
+    fn the_copy_moves_by_what_the_decay_leaves() {
+        let mut task = Follow::<Linear>::slow(0.9);
+        task.begin(&net(0.0));
+        let weight = |task: &Follow<Linear>| {
+            let state = Task::<Linear>::state(task);
+            state.tensor("encoder.weight").unwrap().to_vec()[0]
+        };
+        // At the beginning a tenth of the way, in the middle a twentieth, then none.
+        for (progress, want) in [(0.0, 0.1), (0.5, 0.1 + 0.05 * 0.9), (1.0, 0.145)] {
+            task.after_step(&net(1.0), progress).unwrap();
+            assert!((weight(&task) - want).abs() < 1e-6, "{progress}: {}", weight(&task));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Losses of the projections of all views at once: SimCLR, SupCon, VICReg,
 //! Barlow Twins.
 
-use super::{Heads, Net, Sizes, Task, mlp};
+use super::{Heads, Net, Sizes, Task};
 use crate::{Method, Result, Views, barlow_twins, nt_xent_views, sup_con, vicreg};
 use rand::RngCore;
 use tl_data::Batch;
@@ -48,7 +48,7 @@ fn pairs(z: &[Tensor], loss: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Res
 
 impl<M: Forward> Task<M> for Joint {
     fn heads(&mut self, sizes: &Sizes<'_>, rng: &mut dyn RngCore) -> Result<Heads> {
-        Ok(Heads::projector(mlp(sizes.features, sizes.width, sizes.width, rng)))
+        Ok(Heads::projector(sizes.projector(rng)))
     }
 
     /// The views pass the network one after the other, each with the statistics

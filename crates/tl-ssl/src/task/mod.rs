@@ -2,6 +2,7 @@
 //! follows the encoder.
 
 mod cluster;
+mod colour;
 mod follow;
 mod joint;
 mod net;
@@ -9,13 +10,15 @@ mod queue;
 mod rebuild;
 mod turn;
 
+pub(crate) use follow::Follow;
 pub(crate) use joint::Joint;
+pub use net::projector;
 pub(crate) use net::{Heads, Net, flat, mlp};
 
 use crate::{Columns, Method, Result, Views};
 use rand::RngCore;
 use tl_data::Batch;
-use tl_nn::{Ctx, Forward, Load, Losses, Module, ModuleExt, StateDict, Tensor};
+use tl_nn::{Ctx, Forward, Load, Losses, Module, ModuleExt, Sequential, StateDict, Tensor};
 
 /// What is known of the samples and the encoder when heads are made.
 pub(crate) struct Sizes<'a> {
@@ -23,10 +26,19 @@ pub(crate) struct Sizes<'a> {
     pub(crate) features: usize,
     /// Width of the heads.
     pub(crate) width: usize,
+    /// Layers of a projector.
+    pub(crate) layers: usize,
     /// The sample's own shape.
     pub(crate) sample: &'a [usize],
     /// Its columns, if it is a row.
     pub(crate) columns: Columns,
+}
+
+impl Sizes<'_> {
+    /// A projector of these sizes.
+    fn projector(&self, rng: &mut dyn RngCore) -> Sequential {
+        projector(self.features, self.width, self.width, self.layers, rng)
+    }
 }
 
 /// What a method adds to an encoder.
@@ -82,14 +94,15 @@ impl Method {
             Self::MoCo { temperature, momentum, queue } => {
                 Box::new(queue::Queue::new(temperature, momentum, queue)?)
             }
-            Self::Byol { decay } => Box::new(follow::Follow::slow(decay)),
-            Self::SimSiam => Box::new(follow::Follow::twin()),
+            Self::Byol { decay } => Box::new(Follow::slow(decay)),
+            Self::SimSiam => Box::new(Follow::twin()),
             Self::SwAv { prototypes } => Box::new(cluster::Swapped { prototypes }),
             Self::Dino { prototypes, decay, temperature } => {
                 Box::new(cluster::Teacher::new(prototypes, decay, temperature))
             }
             Self::Rotation => Box::new(turn::Rotation),
             Self::Jigsaw { grid, orders } => Box::new(turn::Jigsaw::new(grid, orders)?),
+            Self::Colour => Box::new(colour::Colour),
             Self::Denoise => Box::new(rebuild::Denoise),
             Self::Masked(hide) => Box::new(rebuild::Masked(hide)),
             Self::Vime { swap, alpha } => Box::new(rebuild::Vime::new(swap, alpha)),

@@ -60,6 +60,40 @@ impl<M: Forward> Net<M> {
     }
 }
 
+/// The head of contrastive and non-contrastive methods: `layers` linear layers,
+/// with batch normalisation and a rectifier between them; those that are
+/// normalised have no bias. Two layers as in SimCLR v1 and BYOL, three as in
+/// VICReg and Barlow Twins. For loops of your own; [`Pretrain`](crate::Pretrain)
+/// makes its heads itself.
+///
+/// ```
+/// # use rand::SeedableRng;
+/// use tl_nn::{Ctx, Forward, Tensor};
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let head = tl_ssl::projector(512, 256, 128, 2, &mut rng);
+/// let z = head.forward(&Tensor::zeros([4, 512]), &mut Ctx::train(0))?;
+/// assert_eq!(z.dims(), [4, 128]);
+/// # Ok::<(), tl_nn::Error>(())
+/// ```
+pub fn projector(
+    inputs: usize,
+    hidden: usize,
+    outputs: usize,
+    layers: usize,
+    rng: &mut dyn RngCore,
+) -> Sequential {
+    let mut head = Sequential::new();
+    let mut width = inputs;
+    for _ in 1..layers {
+        head = head
+            .push(Linear::without_bias(width, hidden, rng))
+            .push(BatchNorm1d::new(hidden))
+            .push(Act::Relu);
+        width = hidden;
+    }
+    head.push(Linear::new(width, outputs, rng))
+}
+
 /// Two layers with batch normalisation between.
 pub(crate) fn mlp(
     inputs: usize,
@@ -67,11 +101,7 @@ pub(crate) fn mlp(
     outputs: usize,
     rng: &mut dyn RngCore,
 ) -> Sequential {
-    Sequential::new()
-        .push(Linear::without_bias(inputs, hidden, rng))
-        .push(BatchNorm1d::new(hidden))
-        .push(Act::Relu)
-        .push(Linear::new(hidden, outputs, rng))
+    projector(inputs, hidden, outputs, 2, rng)
 }
 
 /// A row for each sample.

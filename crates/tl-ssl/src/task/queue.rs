@@ -1,6 +1,6 @@
 //! MoCo: a queue of keys.
 
-use super::{Heads, Net, Sizes, Slow, Task, mlp};
+use super::{Heads, Net, Sizes, Slow, Task};
 use crate::{Error, Result, Views, info_nce, loss::unit};
 use rand::RngCore;
 use tl_data::Batch;
@@ -33,7 +33,7 @@ impl<M: Forward> Task<M> for Queue<M> {
     /// The queue begins with random directions, as in the authors' code.
     fn heads(&mut self, sizes: &Sizes<'_>, rng: &mut dyn RngCore) -> Result<Heads> {
         self.keys = Some(unit(&Tensor::randn([self.most, sizes.width], rng))?);
-        Ok(Heads::projector(mlp(sizes.features, sizes.width, sizes.width, rng)))
+        Ok(Heads::projector(sizes.projector(rng)))
     }
 
     fn begin(&mut self, net: &Net<M>) {
@@ -47,10 +47,11 @@ impl<M: Forward> Task<M> for Queue<M> {
         views: &Views<'_>,
         cx: &mut Ctx,
     ) -> tl_nn::Result<Losses> {
-        let (a, b) = (views.one(&batch.features, cx)?, views.one(&batch.features, cx)?);
-        let (qa, qb) = (net.project(&a, cx)?, net.project(&b, cx)?);
-        let ka = self.slow.project(&a, cx)?.unwrap_or_else(|| qa.detach());
-        let kb = self.slow.project(&b, cx)?.unwrap_or_else(|| qb.detach());
+        let views = views.count(2).whole(&batch.features, cx)?;
+        let [a, b] = &views[..] else { return Err(two_views(views.len())) };
+        let (qa, qb) = (net.project(a, cx)?, net.project(b, cx)?);
+        let ka = self.slow.project(a, cx)?.unwrap_or_else(|| qa.detach());
+        let kb = self.slow.project(b, cx)?.unwrap_or_else(|| qb.detach());
         let ka = unit(&ka)?;
         let Some(keys) = &self.keys else { return Ok(Losses::new(qa.sum_all())) };
         let loss = info_nce(&qa, &kb, keys, self.temperature)?.add(&info_nce(
@@ -85,4 +86,8 @@ impl<M: Forward> Task<M> for Queue<M> {
         self.keys = Some(state.tensor("queue")?);
         self.slow.load(&state.part("slow."))
     }
+}
+
+fn two_views(got: usize) -> tl_nn::Error {
+    tl_nn::Error::argument("moco", "views", got, "two")
 }
