@@ -1,7 +1,7 @@
 //! A trunk that is finished, and a little of each task's own beside it.
 
 use rand::RngCore;
-use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, Result, Tensor, module};
+use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, Param, Result, Tensor, module};
 
 /// Low-rank adapters for each task on a frozen trunk: task `k` goes through stage
 /// `s` as `stage(x) + scale · B_ks A_ks x` with `A` `[rank, in]` and `B`
@@ -38,7 +38,7 @@ impl LowRank {
     /// From inputs to outputs through `rank` numbers, with no effect yet.
     pub fn new(inputs: usize, outputs: usize, rank: usize, rng: &mut dyn RngCore) -> Self {
         let mut up = Linear::without_bias(rank, outputs, rng);
-        up.weight.replace(Tensor::zeros([outputs, rank]).requires_grad());
+        up.weight = Param::new(Tensor::zeros([outputs, rank]));
         Self { down: Linear::without_bias(inputs, rank, rng), up, scale: 1.0 }
     }
 }

@@ -226,11 +226,12 @@ impl MultiTask {
             return Err(Error::argument("multi-task", "data sets", mix.tasks(), expected));
         }
         let losses = |model: &M, batches: &Vec<Option<B>>, cx: &mut Ctx| {
-            let mut each = batches.iter().enumerate();
-            let of = |(task, batch): (usize, &Option<B>)| {
-                batch.as_ref().map(|batch| loss(model, task, batch, cx)).transpose()
-            };
-            each.by_ref().map(of).collect()
+            let mut losses = Vec::with_capacity(batches.len());
+            for (task, batch) in batches.iter().enumerate() {
+                let batch = batch.as_ref();
+                losses.push(batch.map(|batch| loss(model, task, batch, cx)).transpose()?);
+            }
+            Ok(losses)
         };
         self.run(trainer, model, |epoch| mix.epoch(epoch), losses, |_: &M| Ok(None))
     }
