@@ -52,7 +52,6 @@ pub fn train(
     budget: &Budget,
 ) -> Outcome<Option<Trained>> {
     let n = labels.len();
-    let trainer = budget.trainer(budget.steps(n));
     let losses = |net: &Net, rows: &Vec<usize>, cx: &mut Ctx| {
         let x = x.index_select(0, &rows[..].into())?;
         Ok(labels.losses(&net.forward_all(&x, cx)?, rows)?)
@@ -61,12 +60,14 @@ pub fn train(
         Some(balance) => {
             let multi = MultiTask::new(&labels.tasks(), balance.clone());
             let data = |epoch| budget.batches(n, epoch);
-            Ok(Some(multi.fit(trainer, net, data, losses)?))
+            Ok(Some(multi.fit(budget.trainer(budget.steps(n)), net, data, losses)?))
         }
         None => {
-            // Only batches of samples with a label.
+            // Only batches of samples with a label; as many steps as all tasks get.
             let known = labels.known(0);
-            let trainer = budget.trainer(budget.steps(known.len()));
+            let steps = budget.steps(n);
+            let epochs = steps.div_ceil(known.len().div_ceil(budget.batch).max(1));
+            let trainer = Budget { epochs, ..*budget }.trainer(steps);
             let data = |epoch| {
                 let batches = budget.batches(known.len(), epoch);
                 let own = |rows: Vec<usize>| rows.into_iter().map(|r| known[r]).collect();

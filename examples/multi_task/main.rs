@@ -6,7 +6,7 @@
 //! - `digits`: two MNIST digits in one picture, a task for each (in the manner of
 //!   Sener and Koltun 2018);
 //! - `garments`: MNIST and Fashion-MNIST, each with pictures of its own;
-//! - `sentiment`: polarity and intensity of short texts, with `--data`.
+//! - `sentiment`, `newsgroups`: two tasks on vectors of MiniLM, with `--data` alone.
 //!
 //! `cargo run --release --example multi_task [-- --only digits --data target/data]`
 #![allow(clippy::print_stdout, unreachable_pub)]
@@ -18,6 +18,7 @@ mod digits;
 mod garments;
 mod learn;
 mod tables;
+mod text;
 mod toy;
 
 use clap::Parser;
@@ -36,7 +37,8 @@ use transfer_learning::multitask::Report;
 struct Options {
     #[command(flatten)]
     args: Args,
-    /// Only this study: toy, wine, zoo, digits or garments.
+    /// Only this study: toy, wine, zoo, digits, garments, sentiment
+    /// or newsgroups.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }
@@ -52,7 +54,9 @@ pub struct Study {
 
 fn main() -> Outcome {
     let Options { args, only } = Options::parse();
-    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    // Texts are not embedded, so they have to be asked for.
+    let asked = |name: &str| only.as_deref() == Some(name);
+    let wanted = |name: &str| only.is_none() || asked(name);
     let folder = Path::new("target/multi_task");
     let mut page = Page::new("Multi-task learning");
     let mut rows = Vec::new();
@@ -63,13 +67,17 @@ fn main() -> Outcome {
         page.heading("Two losses in conflict");
         page.svg(&svg, "paths of four balancers from three starts to the Pareto set");
     }
-    let studies: [(&str, fn(&Args) -> Outcome<Study>); 4] = [
+    let studies: [(&str, fn(&Args) -> Outcome<Study>); 6] = [
         ("wine", tables::wine),
         ("zoo", tables::zoo),
         ("digits", digits::study),
         ("garments", garments::study),
+        ("sentiment", text::sentiment),
+        ("newsgroups", text::newsgroups),
     ];
-    for (_, study) in studies.iter().filter(|(name, _)| wanted(name)) {
+    let text = ["sentiment", "newsgroups"];
+    let chosen = |name: &str| if text.contains(&name) { asked(name) } else { wanted(name) };
+    for (_, study) in studies.iter().filter(|(name, _)| chosen(name)) {
         let study = study(&args)?;
         println!("{}\n{}\n\n{}", study.title, study.about, study.report);
         study.notes.iter().for_each(|note| println!("{note}\n"));

@@ -209,11 +209,11 @@ impl MultiTask {
     /// # Errors
     /// As [`fit`](Self::fit); a mixture of another number of tasks; a method that
     /// compares tasks where every step has only one.
-    pub fn fit_mixed<M, B>(
+    pub fn fit_mixed<'d, M, B: 'd>(
         &self,
         trainer: Trainer<'_>,
         model: &mut M,
-        mix: &TaskMix<'_, B>,
+        mix: &TaskMix<'d, B>,
         mut loss: impl FnMut(&M, usize, &B, &mut Ctx) -> tl_nn::Result<Tensor>,
     ) -> Result<Trained>
     where
