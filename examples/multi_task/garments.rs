@@ -120,7 +120,7 @@ fn learn(
             let steps = if sampling == Sampling::Together { most } else { steps };
             let mut mix = TaskMix::new(sampling, epochs, seed);
             for loader in &loaders {
-                mix = mix.task(loader.len(), |pass| loader.epoch(pass));
+                mix = mix.task(loader.len(), move |pass| loader.epoch(pass));
             }
             let names = [Task::classification("digits"), Task::classification("garments")];
             let trainer = budget.trainer(epochs * steps);

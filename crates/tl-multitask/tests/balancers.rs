@@ -305,3 +305,32 @@ fn a_missing_task_is_as_if_it_did_not_exist() {
     assert!(error.to_string().contains("above 0"));
     assert!(state.combine(&LossBalancer::Fixed(vec![1.0]), &losses(&[1.0, 1.0]), 0).is_err());
 }
+
+#[derive(serde::Deserialize)]
+struct Case {
+    jacobian: Vec<Vec<f64>>,
+    results: std::collections::BTreeMap<String, Vec<f64>>,
+}
+
+/// What TorchJD gives (`tools/fixtures/multi_task.py`).
+#[test]
+fn other_jacobians_agree_with_torchjd() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/torchjd.json")).unwrap();
+    let balancers = [
+        GradientBalancer::Mgda,
+        GradientBalancer::UpGrad,
+        GradientBalancer::ImtlG,
+        GradientBalancer::Aligned,
+        GradientBalancer::FairGrad { a: 2.0 },
+    ];
+    for case in cases {
+        for balancer in balancers {
+            let (got, want) = (direction(balancer, &case.jacobian), &case.results[balancer.name()]);
+            let norm = want.iter().map(|x| x * x).sum::<f64>().sqrt();
+            for (got, want) in got.iter().zip(want) {
+                let off = (got - want).abs();
+                assert!(off < 2e-3 * norm, "{}: {got}, not {want}", balancer.name());
+            }
+        }
+    }
+}

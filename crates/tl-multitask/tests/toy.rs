@@ -1,7 +1,5 @@
 //! The toy conflict of Liu et al. (2021), on which plain descent gets stuck.
 
-mod common;
-
 use tl_multitask::{GradientBalancer, GradientState, Gram, gradient_weights};
 use tl_tensor::{Tensor, grad};
 

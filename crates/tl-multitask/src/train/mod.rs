@@ -182,13 +182,13 @@ impl MultiTask {
     /// use tl_nn::{Adam, CrossEntropy, Linear, Optimizer, Trainer};
     /// # fn main() -> tl_multitask::Result<()> {
     /// # let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
-    /// let (digits, garments) = (samples::mnist_8x8().0, samples::digits());
+    /// let (mnist, uci) = (samples::mnist_8x8().0, samples::digits());
     /// let loaders = [
-    ///     digits.batches(Batching::new(100).shuffled(1))?,
-    ///     garments.batches(Batching::new(100).shuffled(2))?,
+    ///     mnist.batches(Batching::new(100).shuffled(1))?,
+    ///     uci.batches(Batching::new(100).shuffled(2))?,
     /// ];
     /// let mix = loaders.iter().fold(TaskMix::new(Sampling::Temperature(2.0), 1, 0), |mix, l| {
-    ///     mix.task(l.len(), |pass| l.epoch(pass))
+    ///     mix.task(l.len(), move |pass| l.epoch(pass))
     /// });
     /// let heads = vec![Linear::new(32, 10, rng), Linear::new(32, 10, rng)];
     /// let mut net = HardSharing { trunk: Linear::new(64, 32, rng), heads };
@@ -199,7 +199,8 @@ impl MultiTask {
     ///     &mix,
     ///     |net, task, batch, cx| {
     ///         let x = batch.features.flatten(1, -1)?;
-    ///         Ok(CrossEntropy::new().loss(&net.forward_task(task, &x, cx)?, batch.labels()?)?)
+    ///         let labels = batch.labels().map_err(tl_nn::Error::other)?;
+    ///         Ok(CrossEntropy::new().loss(&net.forward_task(task, &x, cx)?, labels)?)
     ///     },
     /// )?;
     /// # Ok(())
