@@ -1,5 +1,5 @@
 //! What several test files use.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
