@@ -44,7 +44,7 @@ fn path(balancer: GradientBalancer, start: [f64; 2], steps: usize, lr: f64) -> O
         }
         let gram = Gram::from_rows(&rows)?;
         let w = gradient_weights(balancer, &gram, &[0, 1], 2, &mut state, step as u64)?;
-        for k in 0..2 {
+        for (k, x) in at.iter_mut().enumerate() {
             let g = w[0] * rows[0][k] + w[1] * rows[1][k];
             m[k] = 0.9 * m[k] + 0.1 * g;
             v[k] = 0.999 * v[k] + 0.001 * g * g;
@@ -52,7 +52,7 @@ fn path(balancer: GradientBalancer, start: [f64; 2], steps: usize, lr: f64) -> O
                 m[k] / (1.0 - 0.9_f64.powi(step as i32)),
                 v[k] / (1.0 - 0.999_f64.powi(step as i32)),
             );
-            at[k] -= lr * m / (v.sqrt() + 1e-8);
+            *x -= lr * m / (v.sqrt() + 1e-8);
         }
         if step % 20 == 0 {
             path.push((at[0], at[1]));
@@ -63,7 +63,7 @@ fn path(balancer: GradientBalancer, start: [f64; 2], steps: usize, lr: f64) -> O
 
 /// The mean loss on a grid, as shades, with paths from three starts.
 pub fn picture(quick: bool) -> Outcome<String> {
-    let steps = if quick { 500 } else { 8_000 };
+    let steps = if quick { 500 } else { 20_000 };
     let ways = [
         GradientBalancer::Mean,
         GradientBalancer::Mgda,

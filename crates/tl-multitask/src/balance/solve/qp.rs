@@ -74,12 +74,12 @@ impl Qp {
     fn descend(&self, v: &mut [f64], slope: &mut [f64], lower: &[f64]) -> bool {
         for _ in 0..SWEEPS {
             let mut moved = 0.0_f64;
-            for i in 0..self.tasks {
+            for (i, &least) in lower.iter().enumerate() {
                 let row = self.row(i);
-                if row[i] <= 0.0 || (v[i] <= lower[i] && slope[i] >= 0.0) {
+                if row[i] <= 0.0 || (v[i] <= least && slope[i] >= 0.0) {
                     continue;
                 }
-                let by = (v[i] - slope[i] / row[i]).max(lower[i]) - v[i];
+                let by = (v[i] - slope[i] / row[i]).max(least) - v[i];
                 if by == 0.0 {
                     continue;
                 }
