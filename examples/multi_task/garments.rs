@@ -95,7 +95,7 @@ fn learn(
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
     let trunk = conv_trunk(28, 28, rng);
     let heads = tasks.iter().map(|_| Linear::new(64, 10, rng)).collect();
-    let mut net = HardSharing { trunk, heads };
+    let mut net: Net = HardSharing { trunk, heads };
     let mut loaders = Vec::new();
     for &task in tasks {
         loaders.push(parts[task].batches(Batching::new(50).shuffled(seed))?);
