@@ -24,14 +24,18 @@
 //! [`MultiTask`] trains any model with any balancer, tasks with missing labels
 //! included.
 //!
-//! | balancer | here | source |
+//! | method | here | source |
 //! |---|---|---|
-//! | fixed, uncertainty | [`LossBalancer::Fixed`], [`Balance::Uncertainty`] | Kendall et al. 2018 |
+//! | fixed weights | [`LossBalancer::Fixed`] | – |
+//! | uncertainty | [`Balance::Uncertainty`], [`uncertainty`] | Kendall et al. 2018 |
+//! | GradNorm | [`Balance::GradNorm`], [`GradNorm`] | Chen et al. 2018 |
+//! | IMTL-L, IMTL-G | [`Balance::ImtlL`], [`GradientBalancer::ImtlG`] | Liu et al. 2021 |
 //! | DWA, RLW, GLS | [`LossBalancer`] | Liu 2019, Lin 2022, Chennupati 2019 |
 //! | STCH, FAMO | [`LossBalancer`] | Lin 2024, Liu 2023 |
 //! | PCGrad, CAGrad, MGDA | [`GradientBalancer`] | Yu 2020, Liu 2021, Désidéri 2012 |
-//! | UPGrad, IMTL-G, Aligned | [`GradientBalancer`] | Quinton 2024, Liu 2021, Senushkin 2023 |
-//! | Nash, FairGrad, GradVac | [`GradientBalancer`] | Navon 2022, Ban 2024, Wang 2021 |
+//! | UPGrad, Aligned-MTL | [`GradientBalancer`] | Quinton 2024, Senushkin 2023 |
+//! | Nash-MTL, FairGrad, GradVac | [`GradientBalancer`] | Navon 2022, Ban 2024, Wang 2021 |
+//! | GradDrop, DB-MTL | [`GradientBalancer`] | Chen 2020, Lin 2023 |
 //!
 //! | architecture | here | source |
 //! |---|---|---|
@@ -39,20 +43,41 @@
 //! | MMoE | [`Mmoe`] | Ma et al. 2018 |
 //! | CGC, PLE | [`Cgc`] | Tang et al. 2020 |
 //! | cross-stitch | [`CrossStitch`] | Misra et al. 2016 |
+//! | attention | [`Mtan`] | Liu et al. 2019 |
+//! | low-rank adapters for each task | [`TaskAdapters`] | Hu et al. 2022 |
+//!
+//! | around them | here | source |
+//! |---|---|---|
+//! | labels, some missing | [`Labels`], [`masked_mean`] | – |
+//! | tasks with data sets of their own | [`TaskMix`], [`Sampling`] | Raffel 2020, Stickland 2019 |
+//! | Gram matrices without gradients | [`TaskGradients`], [`LinearSize`] | – |
+//! | conflicts, layer by layer | [`Conflicts`] | Yu et al. 2020 |
+//! | task affinity and groups | [`task_affinity`], [`suggest_groups`] | Fifty et al. 2021 |
+//! | beside single-task models | [`compare`], [`Report`], [`delta_m`] | Maninis et al. 2019 |
 
+mod affinity;
 mod balance;
+mod conflict;
+mod engine;
 mod error;
-mod learner;
+mod labels;
 mod net;
 mod report;
-mod tools;
+mod sampling;
+mod task;
+mod train;
 
+pub use affinity::{Affinity, Grouping, suggest_groups, task_affinity};
 pub use balance::{
-    GradientBalancer, GradientState, Gram, LossBalancer, LossState, gradient_weights,
-    lower_bounded_qp, min_norm, power_balance,
+    Balance, GradNorm, GradientBalancer, GradientState, Gram, LossBalancer, LossState, Moments,
+    gradient_weights, imtl_l, lower_bounded_qp, min_norm, power_balance, uncertainty,
 };
+pub use conflict::{Conflicts, EpochConflicts, Pairs};
+pub use engine::{LinearSize, TaskGradients};
 pub use error::{Error, Result};
-pub use learner::{Balance, Kind, MultiTask, Task, Trained, uncertainty};
-pub use net::{Cgc, CrossStitch, HardSharing, Level, Mmoe};
-pub use report::Report;
-pub use tools::{delta_m, masked_mean, task_affinity, task_order};
+pub use labels::{Labels, masked_mean};
+pub use net::{Attend, Cgc, CrossStitch, HardSharing, Level, LowRank, Mmoe, Mtan, TaskAdapters};
+pub use report::{Report, SINGLE, compare, delta_m};
+pub use sampling::{Sampling, TaskMix, task_order};
+pub use task::{Kind, Task};
+pub use train::{MultiTask, Trained};

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use tl_multitask::{
-    GradientBalancer, GradientState, Gram, Kind, LossBalancer, LossState, gradient_weights,
-    lower_bounded_qp, min_norm, power_balance, uncertainty,
+    GradNorm, GradientBalancer, GradientState, Gram, Kind, LossBalancer, LossState,
+    gradient_weights, imtl_l, lower_bounded_qp, min_norm, power_balance, uncertainty,
 };
 use tl_nn::Tensor;
 
@@ -201,16 +201,81 @@ fn losses_are_combined_as_in_the_papers() {
     combine(&mut state, &famo, &[1.0, 1.0]);
     combine(&mut state, &famo, &[0.5, 1.0]);
     assert!(state.logits[1] > state.logits[0]);
+}
 
-    let (total, w) = uncertainty(
-        &losses(&[3.0, 2.0]),
-        &Tensor::from_slice(&[0.5, -0.5], 2).unwrap(),
-        &[Kind::Regression, Kind::Classification],
-    )
-    .unwrap();
-    let want = 0.5 * (-0.5_f32).exp() * 3.0 + 0.25 + 0.5_f32.exp() * 2.0 - 0.25;
+#[test]
+fn learned_scales_have_the_form_of_their_likelihood() {
+    let s = Tensor::from_slice(&[0.5, -0.5, 1.0], 3).unwrap().requires_grad();
+    let kinds = [Kind::Regression, Kind::Classification, Kind::Absolute];
+    let (total, w) = uncertainty(&losses(&[3.0, 2.0, 5.0]), &s, &kinds).unwrap();
+    let e = |x: f32| x.exp();
+    let want = 0.5 * e(-0.5) * 3.0 + 0.25 + e(0.5) * 2.0 - 0.25 + e(-1.0) * 5.0 + 1.0;
     approx::assert_relative_eq!(total.item().unwrap(), want, max_relative = 1e-6);
-    approx::assert_relative_eq!(w[1], 0.5_f32.exp(), max_relative = 1e-6);
+    approx::assert_relative_eq!(w[1], e(0.5), max_relative = 1e-6);
+    // Each is least where the scale is that of the errors: σ² = L, 2L, and b = L.
+    let best = Tensor::from_slice(&[3.0_f32.ln(), 4.0_f32.ln(), 5.0_f32.ln()], 3).unwrap();
+    let best = best.requires_grad();
+    let (total, _) = uncertainty(&losses(&[3.0, 2.0, 5.0]), &best, &kinds).unwrap();
+    for slope in total.backward().unwrap().get(&best).unwrap().to_vec() {
+        assert!(slope.abs() < 1e-6, "{slope}");
+    }
+    let (total, w) = imtl_l(&losses(&[3.0, f32::NAN, 5.0]), &s).unwrap();
+    let want = e(0.5) * 3.0 - 0.5 + e(1.0) * 5.0 - 1.0;
+    approx::assert_relative_eq!(total.item().unwrap(), want, max_relative = 1e-6);
+    assert_eq!(w, [e(0.5), e(1.0)]);
+    assert!(uncertainty(&losses(&[1.0]), &s, &kinds).is_err());
+    assert!(imtl_l(&losses(&[1.0]), &s).is_err());
+}
+
+#[test]
+fn gradnorm_takes_the_step_of_the_paper() {
+    // G = (2, 1), mean 1.5; rates (1, 1): the first goes down, the second up.
+    // Adam's first step is lr in size.
+    let mut state = GradNorm::new(2);
+    state.update(&[0, 1], &[2.0, 1.0], &[4.0, 3.0], 1.5, 0.1).unwrap();
+    approx::assert_relative_eq!(state.weights[0], 0.9, max_relative = 1e-6);
+    approx::assert_relative_eq!(state.weights[1], 1.1, max_relative = 1e-6);
+    assert_eq!(state.initial, [4.0, 3.0]);
+    // The first trained, the second did not: r = (0.5, 1) / 0.75, and even with
+    // equal norms the slow one is to get more.
+    let mut state = GradNorm::new(2);
+    state.initial = vec![2.0, 2.0];
+    state.update(&[0, 1], &[1.0, 1.0], &[1.0, 2.0], 1.0, 0.1).unwrap();
+    assert!(state.weights[1] > 1.0 && state.weights[0] < 1.0);
+    // A task that is missing keeps all.
+    let mut state = GradNorm::new(3);
+    state.update(&[0, 2], &[2.0, 1.0], &[1.0, 1.0], 1.5, 0.1).unwrap();
+    assert!(state.weights[1] == 1.0 && state.initial[1].is_nan());
+    assert!(state.update(&[0], &[1.0], &[0.0], 1.5, 0.1).is_err());
+    assert!(state.update(&[0], &[1.0, 2.0], &[1.0], 1.5, 0.1).is_err());
+}
+
+/// Weights of 128 tasks, with as many numbers as gradients have in a small and in
+/// a usual trunk.
+#[test]
+fn many_tasks_are_weighed_exactly() {
+    for width in [60, 1000] {
+        let row = |i: usize| -> Vec<f64> {
+            let number = |k: usize| {
+                let mixed = ((i * 7919 + k * 104_729) % 1_000_003) as f64;
+                (mixed * 12.9898).sin() + (mixed * 78.233).cos() + 0.05
+            };
+            (0..width).map(number).collect()
+        };
+        let rows: Vec<_> = (0..128).map(row).collect();
+        let gram = Gram::from_rows(&rows).unwrap();
+        let trace: f64 = (0..128).map(|i| gram.get(i, i)).sum();
+        for i in [0, 77] {
+            let mut lower = vec![0.0; 128];
+            lower[i] = 1.0 / 128.0;
+            let v = lower_bounded_qp(&gram, &lower, 1e-4).unwrap();
+            for (k, slope) in gram.times(&v).iter().enumerate() {
+                let s = slope / trace + 1e-4 * v[k];
+                assert!(s >= -1e-10 && v[k] >= lower[k], "{s}");
+                assert!(v[k] == lower[k] || s.abs() < 1e-10, "{s}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -239,4 +304,33 @@ fn a_missing_task_is_as_if_it_did_not_exist() {
     let error = state.combine(&LossBalancer::Gls, &losses(&[0.0, 1.0]), 0).unwrap_err();
     assert!(error.to_string().contains("above 0"));
     assert!(state.combine(&LossBalancer::Fixed(vec![1.0]), &losses(&[1.0, 1.0]), 0).is_err());
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    jacobian: Vec<Vec<f64>>,
+    results: std::collections::BTreeMap<String, Vec<f64>>,
+}
+
+/// What TorchJD gives (`tools/fixtures/multi_task.py`).
+#[test]
+fn other_jacobians_agree_with_torchjd() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("fixtures/torchjd.json")).unwrap();
+    let balancers = [
+        GradientBalancer::Mgda,
+        GradientBalancer::UpGrad,
+        GradientBalancer::ImtlG,
+        GradientBalancer::Aligned,
+        GradientBalancer::FairGrad { a: 2.0 },
+    ];
+    for case in cases {
+        for balancer in balancers {
+            let (got, want) = (direction(balancer, &case.jacobian), &case.results[balancer.name()]);
+            let norm = want.iter().map(|x| x * x).sum::<f64>().sqrt();
+            for (got, want) in got.iter().zip(want) {
+                let off = (got - want).abs();
+                assert!(off < 2e-3 * norm, "{}: {got}, not {want}", balancer.name());
+            }
+        }
+    }
 }

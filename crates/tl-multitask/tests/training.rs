@@ -1,301 +1,207 @@
 //! Several tasks in training.
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+mod common;
+
+use common::{Net, flowers, net, numbers, once, tasks, thirds};
 use tl_multitask::{
-    Balance, Cgc, CrossStitch, GradientBalancer, HardSharing, LossBalancer, Mmoe, MultiTask,
-    Report, Task, Trained, delta_m, masked_mean, task_affinity, task_order,
+    Balance, GradientBalancer, HardSharing, LossBalancer, MultiTask, Sampling, Task, TaskAdapters,
+    TaskMix, Trained,
 };
 use tl_nn::{
-    Act, Adam, CrossEntropy, Ctx, Error, Forward, Linear, ModuleExt, Optimizer, Reduction,
-    Sequential, Sgd, Tensor, Trainer, loss, metric::Trials,
+    Adam, Ctx, EarlyStopping, Error, Linear, Metrics, ModuleExt, Optimizer, Sgd, Tensor, Trainer,
 };
 
-type Net = HardSharing<Sequential, Linear>;
-
-fn rng() -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(1)
-}
-
-fn net(outputs: &[usize]) -> Net {
-    let mut rng = rng();
-    let trunk = Sequential::new().push(Linear::new(3, 12, &mut rng)).push(Act::Tanh);
-    let heads = outputs.iter().map(|&n| Linear::new(12, n, &mut rng)).collect();
-    HardSharing { trunk, heads }
-}
-
-/// Three flower measurements; species and petal width are to be found.
-struct Flowers {
-    x: Tensor,
-    width: Tensor,
-    labels: tl_nn::Indices,
-}
-
-fn flowers() -> Flowers {
-    let iris = tl_data::samples::iris();
-    let x = iris.features();
-    let centred = x.sub(&x.mean(0, true).unwrap()).unwrap();
-    Flowers {
-        x: centred.narrow(1, 0, 3).unwrap(),
-        width: centred.narrow(1, 3, 1).unwrap(),
-        labels: iris.labels().unwrap().into(),
-    }
-}
-
-fn tasks() -> [Task; 2] {
-    [Task::classification("species"), Task::regression("width")]
-}
-
-fn both(net: &Net, f: &Flowers, cx: &mut Ctx) -> tl_nn::Result<Vec<Option<Tensor>>> {
-    let out = net.forward_all(&f.x, cx)?;
-    let species = CrossEntropy::new().loss(&out[0], &f.labels)?;
-    Ok(vec![Some(species), Some(loss::mse(&out[1], &f.width, Reduction::Mean)?)])
-}
-
-fn once(_: usize) -> [Result<(), Error>; 1] {
-    [Ok(())]
-}
-
-fn train(balance: Balance, epochs: usize) -> (Net, Trained) {
+fn train_with(multi: &MultiTask, trainer: Trainer<'_>) -> (Net, Trained) {
     let f = flowers();
     let mut net = net(&[3, 1]);
-    let trainer = Trainer::new(Optimizer::new(Adam::new(0.02)), epochs);
-    let report = MultiTask::new(&tasks(), balance)
-        .fit(trainer, &mut net, once, |net, (), cx| both(net, &f, cx))
+    let report = multi
+        .fit(trainer, &mut net, thirds, |net, rows, cx| {
+            let x = f.x.index_select(0, &rows[..].into())?;
+            Ok(f.labels.losses(&net.forward_all(&x, cx)?, rows)?)
+        })
         .unwrap();
     (net, report)
 }
 
-fn balances() -> Vec<Balance> {
-    let mut all = vec![Balance::Uncertainty];
-    all.extend(
-        [
-            LossBalancer::Fixed(Vec::new()),
-            LossBalancer::Dwa { temperature: 2.0 },
-            LossBalancer::Rlw,
-            LossBalancer::Gls,
-            LossBalancer::Stch { mu: 0.5, warm_up: 4 },
-            LossBalancer::Famo { lr: 0.025, decay: 0.001 },
-        ]
-        .map(Balance::Losses),
-    );
-    all.extend(
-        [
-            GradientBalancer::Sum,
-            GradientBalancer::PcGrad,
-            GradientBalancer::CaGrad { c: 0.4 },
-            GradientBalancer::Mgda,
-            GradientBalancer::UpGrad,
-            GradientBalancer::ImtlG,
-            GradientBalancer::Aligned,
-            GradientBalancer::Nash,
-            GradientBalancer::FairGrad { a: 2.0 },
-            GradientBalancer::GradVac { beta: 0.1 },
-        ]
-        .map(Balance::Gradients),
-    );
-    all
+fn train(balance: Balance, epochs: usize) -> (Net, Trained) {
+    let trainer = Trainer::new(Optimizer::new(Adam::new(0.02)), epochs);
+    train_with(&MultiTask::new(&tasks(), balance), trainer)
 }
 
 #[test]
-fn every_balancer_trains_both_tasks() {
-    for balance in balances() {
-        let (_, report) = train(balance.clone(), 60);
+fn every_method_trains_both_tasks() {
+    for balance in Balance::all() {
+        let (_, report) = train(balance.clone(), 25);
         let records = &report.train.history.records;
         for task in ["loss.species", "loss.width"] {
-            let (first, last) = (records[0].train[task], records[59].train[task]);
+            let (first, last) = (records[0].train[task], records[24].train[task]);
             assert!(last < 0.5 * first, "{} {task}: {first} to {last}", balance.name());
         }
-        assert!(records[59].train.contains_key("loss.weight.species"));
+        assert!(records[24].train.contains_key("loss.weight.species"));
+        let text = serde_json::to_string(&balance).unwrap();
+        assert_eq!(serde_json::from_str::<Balance>(&text).unwrap(), balance);
     }
+    assert!(serde_json::from_str::<Balance>(r#"{"grad_norm":{"alpha":1,"lr":1,"x":1}}"#).is_err());
 }
 
 #[test]
 fn the_sum_of_gradients_is_the_gradient_of_the_sum() {
     let (a, report) = train(Balance::Gradients(GradientBalancer::Sum), 5);
-    let (b, _) = train(Balance::Losses(LossBalancer::Fixed(Vec::new())), 5);
-    for ((path, a), (_, b)) in a.params().iter().zip(b.params()) {
-        for (a, b) in a.tensor().to_vec().iter().zip(b.tensor().to_vec()) {
-            assert!((a - b).abs() < 1e-5, "{path}");
-        }
+    let (b, _) = train(Balance::equal(), 5);
+    for (a, b) in numbers(&a).iter().zip(numbers(&b)) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
     }
-    assert_eq!(report.cosines[0][0], 1.0);
-    assert!(report.cosines[0][1].abs() <= 1.0 && report.conflicts[0][0] == 0.0);
+    let seen = report.conflicts.whole();
+    assert!((seen.cosines()[0][0] - 1.0).abs() < 1e-6);
+    assert!(seen.cosines()[0][1].abs() <= 1.0 && seen.conflicts()[0][0] == 0.0);
+    assert_eq!((seen.steps(0, 1), report.conflicts.epochs.len()), (15, 5));
+    let layers = report.conflicts.layers();
+    assert_eq!(layers.keys().collect::<Vec<_>>(), ["trunk.0"]);
+    assert!(report.conflicts.to_string().contains("species / width: cosine"));
+    let text = serde_json::to_string(&report.conflicts).unwrap();
+    assert_eq!(serde_json::from_str::<tl_multitask::Conflicts>(&text).unwrap(), report.conflicts);
 }
 
 #[test]
-fn tasks_without_labels_leave_no_trace() {
-    // The second of three tasks never has a label: as if it were not there.
-    let f = flowers();
-    let run = |balance: Balance, three: bool| -> Vec<f32> {
-        let mut net = net(&[3, 2, 1]);
-        let mut all = tasks().to_vec();
-        if three {
-            all.insert(1, Task::regression("nothing"));
-        }
-        let trainer = Trainer::new(Optimizer::new(Sgd::new(0.05)), 4);
-        // Its head is not trained at all.
-        net.freeze("heads.1.**").unwrap();
-        MultiTask::new(&all, balance)
-            .fit(trainer, &mut net, once, |net, (), cx| {
-                let out = net.forward_all(&f.x, cx)?;
-                let species = CrossEntropy::new().loss(&out[0], &f.labels)?;
-                let width = loss::mse(&out[2], &f.width, Reduction::Mean)?;
-                let mut losses = vec![Some(species), Some(width)];
-                if three {
-                    losses.insert(1, None);
-                }
-                Ok(losses)
-            })
-            .unwrap();
-        net.params().iter().flat_map(|(_, p)| p.tensor().to_vec()).collect()
-    };
-    for balance in balances() {
-        if matches!(balance, Balance::Losses(LossBalancer::Rlw)) {
-            continue; // draws one number for each task
-        }
-        assert_eq!(run(balance.clone(), true), run(balance.clone(), false), "{}", balance.name());
-    }
+fn any_method_can_be_diagnosed() {
+    let trainer = || Trainer::new(Optimizer::new(Adam::new(0.02)), 2);
+    let plain = MultiTask::new(&tasks(), Balance::equal());
+    let watched = plain.clone().diagnose_every(2).affinity_every(3, 0.02);
+    let (a, report) = train_with(&watched, trainer());
+    // Looking changes nothing.
+    let (b, blind) = train_with(&plain, trainer());
+    assert_eq!(numbers(&a), numbers(&b));
+    assert!(blind.affinity.is_none() && blind.conflicts.whole().steps(0, 1) == 0);
+    assert_eq!(report.conflicts.whole().steps(0, 1), 3);
+    let affinity = report.affinity.unwrap();
+    assert!(affinity.table()[0][0] > 0.0 && affinity.table()[1][1] > 0.0);
+    assert_eq!(affinity.suggest_groups(1).unwrap().groups, [vec![0, 1]]);
 }
 
 #[test]
-fn a_resumed_run_is_the_same() {
+fn a_resumed_run_is_the_same_for_every_method() {
     let folder = std::env::temp_dir().join(format!("tl-multitask-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let f = flowers();
-    for (i, balance) in [
-        Balance::Gradients(GradientBalancer::GradVac { beta: 0.3 }),
-        Balance::Losses(LossBalancer::Dwa { temperature: 1.0 }),
-        Balance::Losses(LossBalancer::Famo { lr: 0.1, decay: 0.01 }),
-        Balance::Uncertainty,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let multi = MultiTask::new(&tasks(), balance);
+    for (i, balance) in Balance::all().into_iter().enumerate() {
+        let multi = MultiTask::new(&tasks(), balance.clone()).affinity_every(2, 0.01);
         let trainer = |epochs| Trainer::new(Optimizer::new(Adam::new(0.02)), epochs);
+        let losses = |net: &Net, rows: &Vec<usize>, cx: &mut Ctx| {
+            let x = f.x.index_select(0, &rows[..].into())?;
+            Ok(f.labels.losses(&net.forward_all(&x, cx)?, rows)?)
+        };
         let mut whole = net(&[3, 1]);
-        multi.fit(trainer(8), &mut whole, once, |n, (), cx| both(n, &f, cx)).unwrap();
+        let one = multi.fit(trainer(4), &mut whole, thirds, losses).unwrap();
         let path = folder.join(format!("{i}.safetensors"));
         let mut part = net(&[3, 1]);
         let mut calls = 0;
-        let stopped = multi.fit(trainer(8).checkpoint(&path), &mut part, once, |n, (), cx| {
+        let saving = trainer(4).checkpoint(&path).checkpoint_every(1);
+        let stopped = multi.fit(saving, &mut part, thirds, |net, rows, cx| {
             calls += 1;
-            if calls > 5 {
+            // Passes for the affinity count too.
+            if calls > 17 {
                 return Err(Error::argument("test", "run", "interrupted", "to go on"));
             }
-            both(n, &f, cx)
+            losses(net, rows, cx)
         });
         assert!(stopped.is_err());
         let mut resumed = net(&[3, 1]);
-        multi
-            .fit(trainer(8).checkpoint(&path).resume(), &mut resumed, once, |n, (), cx| {
-                both(n, &f, cx)
-            })
-            .unwrap();
+        let saved = trainer(4).checkpoint(&path).checkpoint_every(1).resume();
+        let two = multi.fit(saved, &mut resumed, thirds, losses).unwrap();
         let bytes = |n: &Net| n.state_dict().to_bytes().unwrap();
-        assert_eq!(bytes(&resumed), bytes(&whole), "{i}");
+        assert_eq!(bytes(&resumed), bytes(&whole), "{}", balance.name());
+        assert_eq!(one.conflicts, two.conflicts);
+        assert_eq!(one.affinity, two.affinity);
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
-fn architectures_are_what_they_say() {
-    let x = flowers().x;
-    let mut rng = rng();
-    let mut cx = Ctx::eval();
-    // One expert makes hard sharing.
-    let trunk = Linear::new(3, 6, &mut rng);
-    let towers: Vec<Linear> = (1..3).map(|n| Linear::new(6, n, &mut rng)).collect();
-    let one = Mmoe::new(vec![trunk.clone()], towers.clone(), 3, &mut rng);
-    let hard = HardSharing { trunk, heads: towers.clone() };
-    let (a, b) = (one.forward_all(&x, &mut cx).unwrap(), hard.forward_all(&x, &mut cx).unwrap());
-    for (a, b) in a.iter().zip(&b) {
-        for (a, b) in a.to_vec().iter().zip(b.to_vec()) {
-            approx::assert_relative_eq!(*a, b, max_relative = 1e-5);
-        }
-    }
-    assert_eq!(hard.forward_task(1, &x, &mut cx).unwrap().to_vec(), b[1].to_vec());
-    assert!(hard.forward_task(2, &x, &mut cx).is_err());
-
-    let mut make = ChaCha8Rng::seed_from_u64(5);
-    let widths = [3, 6];
-    let expert = |level: usize| Linear::new(widths[level], 6, &mut make);
-    let ple = Cgc::new(&widths, (2, 1), towers.clone(), expert, &mut rng);
-    let out = ple.forward_all(&x, &mut cx).unwrap();
-    assert_eq!((out[0].dims(), out[1].dims()), ([150, 1].as_slice(), [150, 2].as_slice()));
-    // 4 experts and 4 gates (the last level has no shared gate) a level.
-    assert!(ple.levels[0].shared_gate.is_some() && ple.levels[1].shared_gate.is_none());
-    assert_eq!(ple.levels[0].gates[0].weight.dims(), [3, 3]);
-    assert_eq!(ple.levels[0].shared_gate.as_ref().unwrap().weight.dims(), [4, 3]);
-
-    let stage = |from, to: &[usize], rng: &mut ChaCha8Rng| -> Vec<Linear> {
-        to.iter().map(|&to| Linear::new(from, to, rng)).collect()
-    };
-    let stages = vec![stage(3, &[6, 6], &mut rng), stage(6, &[1, 2], &mut rng)];
-    let mut stitched = CrossStitch::new(stages);
-    assert_eq!(stitched.forward_all(&x, &mut cx).unwrap()[1].dims(), [150, 2]);
-    // With the unit matrix the networks are separate.
-    stitched.stitches[0].set_data(&Tensor::eye(2)).unwrap();
-    let apart = stitched.stages[1][0]
-        .forward(&stitched.stages[0][0].forward(&x, &mut cx).unwrap(), &mut cx)
-        .unwrap();
-    let got = stitched.forward_all(&x, &mut cx).unwrap();
-    for (a, b) in got[0].to_vec().iter().zip(apart.to_vec()) {
-        approx::assert_relative_eq!(*a, b, max_relative = 1e-4, epsilon = 1e-5);
-    }
-}
-
-#[test]
-fn means_leave_out_what_is_unknown() {
-    let losses = Tensor::from_slice(&[1.0, 5.0, 3.0], 3).unwrap();
-    let mean = masked_mean(&losses, &[true, false, true]).unwrap().unwrap();
-    assert_eq!(mean.item().unwrap(), 2.0);
-    assert!(masked_mean(&losses, &[false; 3]).unwrap().is_none());
-    assert!(masked_mean(&losses, &[true]).is_err());
-}
-
-#[test]
-fn orders_follow_sizes_and_temperature() {
-    let part = |temperature| {
-        let order = task_order(&[100, 900], temperature, 4000, 1).unwrap();
-        order.iter().filter(|t| **t == 1).count() as f64 / 4000.0
-    };
-    assert!((part(1.0) - 0.9).abs() < 0.02);
-    assert!((part(2.0) - 0.75).abs() < 0.03);
-    assert!((part(f64::INFINITY) - 0.5).abs() < 0.03);
-    assert!(task_order(&[1, 0], 1.0, 3, 0).is_err() && task_order(&[1], 0.5, 3, 0).is_err());
-}
-
-#[test]
-fn gains_have_the_sign_of_their_metric() {
-    let mut report = Report::new(&[("a", "accuracy", true), ("b", "error", false)]);
-    for _ in 0..2 {
-        report.add("single", &[0.8, 0.5], 1.0);
-        report.add("shared", &[0.88, 0.6], 1.0);
-    }
-    // +10% and -20%.
-    approx::assert_relative_eq!(report.delta_m("shared").unwrap(), -0.05, max_relative = 1e-9);
-    assert!(report.to_string().contains("Δm -5.00%"));
-    assert!(delta_m(&[], "shared").is_err());
-    assert!(delta_m(&[Trials::new("a", "accuracy")], "shared").is_err());
-    let text = serde_json::to_string(&report).unwrap();
-    assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
-}
-
-#[test]
-fn affinity_sees_who_helps_whom() {
-    // Two tasks with one goal, one with the opposite.
-    let model = Linear::new(3, 1, &mut rng());
+fn validation_chooses_the_epoch() {
     let f = flowers();
-    let table = task_affinity(&model, 0.02, |m: &Linear, cx: &mut Ctx| {
-        let out = m.forward(&f.x, cx)?;
-        let loss = |sign: f32| loss::mse(&out, &f.width.mul_scalar(sign), Reduction::Mean);
-        Ok(vec![loss(3.0)?, loss(3.0)?, loss(-3.0)?])
-    })
-    .unwrap();
-    assert!(table[0][1] > 0.0 && table[0][2] < 0.0);
-    approx::assert_relative_eq!(table[0][0], table[0][1], max_relative = 1e-9);
+    let mut net = net(&[3, 1]);
+    let rule = EarlyStopping::larger_is_better("score").patience(2);
+    let trainer = Trainer::new(Optimizer::new(Sgd::new(0.05)), 20).early_stopping(rule);
+    let mut score = 0.0;
+    let report = MultiTask::new(&tasks(), Balance::equal())
+        .fit_validated(
+            trainer,
+            &mut net,
+            once,
+            |net, rows, cx| Ok(f.labels.losses(&net.forward_all(&f.x, cx)?, rows)?),
+            |_| {
+                score += 1.0_f64;
+                Ok(Metrics::from([("score".to_owned(), -(score - 3.0).abs())]))
+            },
+        )
+        .unwrap();
+    assert_eq!(report.train.best, Some((2, 0.0)));
+    assert!(report.train.stopped_early);
+}
+
+fn mix<'a>(x: &'a [Tensor; 2], sampling: Sampling) -> TaskMix<'a, Tensor> {
+    let stream = |x: &'a Tensor, size: usize| {
+        move |pass: u64| {
+            let batch = move |k: usize| {
+                let rows: Vec<usize> =
+                    (0..20).map(|i| (i * 7 + k * 20 + pass as usize) % 150).collect();
+                x.index_select(0, &rows.into())
+            };
+            (0..size).map(batch).collect::<Vec<_>>()
+        }
+    };
+    TaskMix::new(sampling, 6, 1).task(6, stream(&x[0], 6)).task(2, stream(&x[1], 2))
+}
+
+#[test]
+fn tasks_with_data_of_their_own_are_mixed() {
+    let f = flowers();
+    // Each task gives back the first or the second measurement of its own data.
+    let x = [f.x.clone(), f.x.mul_scalar(0.5)];
+    let run = |sampling, balance| {
+        let trainer = Trainer::new(Optimizer::new(Adam::new(0.02)), 6);
+        let mut net = net(&[1, 1]);
+        let names = [Task::regression("first"), Task::regression("second")];
+        let loss = |net: &Net, task: usize, x: &Tensor, cx: &mut Ctx| {
+            let wanted = x.narrow(1, task, 1)?;
+            Ok(net.forward_task(task, x, cx)?.sub(&wanted)?.square().mean_all())
+        };
+        let report =
+            MultiTask::new(&names, balance).fit_mixed(trainer, &mut net, &mix(&x, sampling), loss);
+        report.map(|report| (net, report))
+    };
+    let sum = Balance::equal;
+    for sampling in [
+        Sampling::Proportional,
+        Sampling::Temperature(3.0),
+        Sampling::Uniform,
+        Sampling::Annealed,
+        Sampling::Together,
+    ] {
+        let (a, report) = run(sampling, sum()).unwrap();
+        let records = &report.train.history.records;
+        let steps = if sampling == Sampling::Together { 6 } else { 8 };
+        assert_eq!(records[0].step, steps);
+        assert!(records[5].train["loss"] < records[0].train["loss"]);
+        let (b, _) = run(sampling, sum()).unwrap();
+        assert_eq!(numbers(&a), numbers(&b));
+    }
+    // Methods that compare tasks need all of them.
+    let upgrad = || Balance::Gradients(GradientBalancer::UpGrad);
+    run(Sampling::Together, upgrad()).unwrap();
+    for balance in [
+        upgrad(),
+        Balance::GradNorm { alpha: 1.0, lr: 0.1 },
+        Balance::Losses(LossBalancer::Gls),
+        Balance::Losses(LossBalancer::Rlw),
+    ] {
+        let error = run(Sampling::Uniform, balance).unwrap_err().to_string();
+        assert!(error.contains("one task a step"), "{error}");
+    }
+    let weighted = Balance::Losses(LossBalancer::Fixed(vec![1.0, 2.0]));
+    let error = run(Sampling::Proportional, weighted).unwrap_err().to_string();
+    assert!(error.contains("not both"), "{error}");
+    assert!(run(Sampling::Temperature(0.5), sum()).is_err());
 }
 
 #[test]
@@ -303,15 +209,90 @@ fn combinations_that_make_no_sense_are_refused() {
     let f = flowers();
     let say = |tasks: &[Task], balance: Balance| {
         let trainer = Trainer::new(Optimizer::new(Adam::new(0.02)), 1);
-        let multi = MultiTask::new(tasks, balance);
-        let run = multi.fit(trainer, &mut net(&[3, 1]), once, |n, (), cx| both(n, &f, cx));
-        run.unwrap_err().to_string()
+        let mut passes = 0;
+        let run =
+            MultiTask::new(tasks, balance).fit(trainer, &mut net(&[3, 1]), once, |n, r, cx| {
+                passes += 1;
+                Ok(f.labels.losses(&n.forward_all(&f.x, cx)?, r)?)
+            });
+        (run.unwrap_err().to_string(), passes)
     };
-    assert!(say(&tasks()[..1], Balance::Uncertainty).contains("two tasks or more"));
-    let fixed = Balance::Losses(LossBalancer::Fixed(vec![1.0; 3]));
-    assert!(say(&tasks(), fixed).contains("2 weights"));
+    let before = |tasks: &[Task], balance: Balance, why: &str| {
+        let (error, passes) = say(tasks, balance);
+        assert!(error.contains(why) && passes == 0, "{error} after {passes}");
+    };
+    before(&tasks()[..1], Balance::Uncertainty, "two tasks or more");
+    before(&[tasks()[0].clone(), tasks()[0].clone()], Balance::ImtlL, "no other has");
+    let fixed = |w: &[f32]| Balance::Losses(LossBalancer::Fixed(w.to_vec()));
+    before(&tasks(), fixed(&[1.0; 3]), "2 weights");
+    before(&tasks(), fixed(&[1.0, -1.0]), "negative weight");
+    before(&tasks(), fixed(&[0.0, 0.0]), "above 0");
+    before(&tasks(), Balance::Losses(LossBalancer::Dwa { temperature: 0.0 }), "above 0");
+    before(&tasks(), Balance::Losses(LossBalancer::Stch { mu: f32::NAN, warm_up: 1 }), "above 0");
+    before(&tasks(), Balance::Losses(LossBalancer::Famo { lr: 0.0, decay: 0.0 }), "rate above 0");
+    before(&tasks(), Balance::GradNorm { alpha: -1.0, lr: 0.1 }, "alpha from 0");
+    for (balancer, why) in [
+        (GradientBalancer::FairGrad { a: 0.0 }, "above 0"),
+        (GradientBalancer::CaGrad { c: -0.1 }, "from 0"),
+        (GradientBalancer::GradVac { beta: 2.0 }, "0 to 1"),
+        (GradientBalancer::GradDrop { leak: 1.5 }, "0 to 1"),
+        (GradientBalancer::DbMtl { beta: 1.0 }, "below 1"),
+    ] {
+        before(&tasks(), Balance::Gradients(balancer), why);
+    }
     let three = [tasks().to_vec(), vec![Task::regression("more")]].concat();
-    assert!(say(&three, Balance::Uncertainty).contains("one for each task"));
-    let zero = Balance::Gradients(GradientBalancer::FairGrad { a: 0.0 });
-    assert!(say(&tasks(), zero).contains("above 0"));
+    assert!(say(&three, Balance::Uncertainty).0.contains("one for each task"));
+}
+
+#[test]
+fn gradients_that_never_meet_are_refused() {
+    // Adapters on a frozen trunk share nothing.
+    let f = flowers();
+    let mut rng = common::rng();
+    let heads = vec![Linear::new(12, 3, &mut rng), Linear::new(12, 1, &mut rng)];
+    let trunk = vec![Linear::new(3, 12, &mut rng)];
+    let adapted = TaskAdapters::new(trunk, &[Some((3, 12))], 2, heads, &mut rng).unwrap();
+    let run = |balance: Balance| {
+        let mut net = adapted.clone();
+        let before = numbers(&net.stages);
+        let report = MultiTask::new(&tasks(), balance).fit(
+            Trainer::new(Optimizer::new(Adam::new(0.02)), 30),
+            &mut net,
+            once,
+            |net, rows, cx| Ok(f.labels.losses(&net.forward_all(&f.x, cx)?, rows)?),
+        );
+        assert_eq!(numbers(&net.stages), before);
+        report
+    };
+    let history = run(Balance::Uncertainty).unwrap().train.history;
+    assert!(history.records[29].train["loss.width"] < 0.5 * history.records[0].train["loss.width"]);
+    let error = run(Balance::Gradients(GradientBalancer::Mgda)).unwrap_err().to_string();
+    assert!(error.contains("is the trunk frozen?"), "{error}");
+    // The same with a trunk frozen by hand.
+    let mut net = net(&[3, 1]);
+    net.freeze("trunk.**").unwrap();
+    let run = MultiTask::new(&tasks(), Balance::Gradients(GradientBalancer::PcGrad)).fit(
+        Trainer::new(Optimizer::new(Adam::new(0.02)), 1),
+        &mut net,
+        once,
+        |net: &HardSharing<_, _>, rows, cx| {
+            Ok(f.labels.losses(&net.forward_all(&f.x, cx)?, rows)?)
+        },
+    );
+    assert!(run.is_err());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_found() {
+    let f = flowers();
+    let trainer = Trainer::new(Optimizer::new(Adam::new(0.02)), 1);
+    let mut net = net(&[3, 1]);
+    let error = MultiTask::new(&tasks(), Balance::Gradients(GradientBalancer::UpGrad))
+        .fit(trainer, &mut net, once, |net: &Net, rows, cx| {
+            let mut losses = f.labels.losses(&net.forward_all(&f.x, cx)?, rows)?;
+            losses[1] = losses[1].as_ref().map(|l| l.mul_scalar(f32::NAN));
+            Ok(losses)
+        })
+        .unwrap_err();
+    assert!(error.to_string().contains("NaN"), "{error}");
 }

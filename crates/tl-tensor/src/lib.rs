@@ -46,7 +46,7 @@ mod tensor;
 mod value;
 
 pub use autograd::{
-    AnyTensor, GradCheck, GradOptions, Gradients, Op, Vjp, checkpoint, grad, gradcheck,
+    AnyTensor, FactoredGradient, FactoredGradients, GradCheck, GradOptions, Gradients, Op, Vjp, checkpoint, grad, gradcheck,
     gradgradcheck, hvp, jacobian, jvp, vjp,
 };
 pub use elem::Elem;

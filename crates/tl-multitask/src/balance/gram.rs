@@ -49,6 +49,24 @@ impl Gram {
         self.values[i * self.tasks + j]
     }
 
+    /// The inner products of one task's gradient with all.
+    pub(super) fn row(&self, i: usize) -> &[f64] {
+        &self.values[i * self.tasks..][..self.tasks]
+    }
+
+    /// The sum of two, as of the gradients of two parts of a model.
+    ///
+    /// # Errors
+    /// Different numbers of tasks.
+    pub fn plus(&self, other: &Self) -> Result<Self> {
+        if self.tasks != other.tasks {
+            let expected = format!("{} tasks", self.tasks);
+            return Err(Error::argument("gram", "other", other.tasks, expected));
+        }
+        let values = self.values.iter().zip(&other.values).map(|(a, b)| a + b).collect();
+        Ok(Self { tasks: self.tasks, values })
+    }
+
     /// The length of a task's gradient.
     pub fn norm(&self, i: usize) -> f64 {
         self.get(i, i).max(0.0).sqrt()

@@ -41,6 +41,17 @@ impl<E: Forward, H: Forward> Mmoe<E, H> {
         let tasks = self.gates.iter().zip(&self.towers);
         tasks.map(|(gate, tower)| tower.forward(&mix(gate, x, &features, cx)?, cx)).collect()
     }
+
+    /// The output of one task, for a batch of its own.
+    ///
+    /// # Errors
+    /// No such task; those of the parts.
+    pub fn forward_task(&self, task: usize, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        super::check_task("MMoE", task, self.towers.len().min(self.gates.len()))?;
+        let features = run(&self.experts, x, cx)?;
+        let features: Vec<&Tensor> = features.iter().collect();
+        self.towers[task].forward(&mix(&self.gates[task], x, &features, cx)?, cx)
+    }
 }
 
 fn run<E: Forward>(experts: &[E], x: &Tensor, cx: &mut Ctx) -> Result<Vec<Tensor>> {
@@ -129,5 +140,22 @@ impl<E: Forward, H: Forward> Cgc<E, H> {
             of_tasks = next;
         }
         self.towers.iter().zip(&of_tasks).map(|(tower, x)| tower.forward(x, cx)).collect()
+    }
+
+    /// The output of one task, for a batch of its own. Unless there is one level,
+    /// the experts of all tasks run: the shared gates mix them.
+    ///
+    /// # Errors
+    /// No such task; those of the parts.
+    pub fn forward_task(&self, task: usize, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        super::check_task("CGC", task, self.towers.len())?;
+        if let [level] = &self.levels[..]
+            && let (Some(own), Some(gate)) = (level.own.get(task), level.gates.get(task))
+        {
+            let (own, shared) = (run(own, x, cx)?, run(&level.shared, x, cx)?);
+            let seen: Vec<&Tensor> = own.iter().chain(&shared).collect();
+            return self.towers[task].forward(&mix(gate, x, &seen, cx)?, cx);
+        }
+        Ok(self.forward_all(x, cx)?.swap_remove(task))
     }
 }

@@ -28,11 +28,8 @@ impl<T: Forward, H: Forward> HardSharing<T, H> {
     /// # Errors
     /// No such task; those of the parts.
     pub fn forward_task(&self, task: usize, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
-        let Some(head) = self.heads.get(task) else {
-            let expected = format!("below {}, the tasks", self.heads.len());
-            return Err(tl_nn::Error::argument("hard sharing", "task", task, expected));
-        };
+        super::check_task("hard sharing", task, self.heads.len())?;
         let features = self.trunk.forward(x, cx)?;
-        head.forward(&features, cx)
+        self.heads[task].forward(&features, cx)
     }
 }

@@ -51,4 +51,14 @@ impl<S: Forward> CrossStitch<S> {
         }
         Ok(of_tasks)
     }
+
+    /// The output of one task, for a batch of its own; every network runs, as
+    /// they are stitched together.
+    ///
+    /// # Errors
+    /// No such task; as [`forward_all`](Self::forward_all).
+    pub fn forward_task(&self, task: usize, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        super::check_task("cross-stitch", task, self.stages.first().map_or(0, Vec::len))?;
+        Ok(self.forward_all(x, cx)?.swap_remove(task))
+    }
 }

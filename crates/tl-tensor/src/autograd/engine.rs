@@ -52,15 +52,15 @@ impl GradOptions {
 }
 
 /// A node's address; a number, since it is only compared.
-type Key = usize;
+pub(super) type Key = usize;
 
-fn key(node: &NodeRef) -> Key {
+pub(super) fn key(node: &NodeRef) -> Key {
     Arc::as_ptr(node).cast::<u8>() as usize
 }
 
 /// Addresses are good hashes after one multiplication.
 #[derive(Default)]
-struct AddressHasher(u64);
+pub(super) struct AddressHasher(u64);
 
 impl Hasher for AddressHasher {
     fn finish(&self) -> u64 {
@@ -80,13 +80,13 @@ impl Hasher for AddressHasher {
     }
 }
 
-type Addresses<T> = HashMap<Key, T, BuildHasherDefault<AddressHasher>>;
+pub(super) type Addresses<T> = HashMap<Key, T, BuildHasherDefault<AddressHasher>>;
 
 const NOWHERE: u32 = u32::MAX;
 
 /// The part of the graph that a pass walks.
-struct Graph<'a> {
-    nodes: Vec<&'a NodeRef>,
+pub(super) struct Graph<'a> {
+    pub(super) nodes: Vec<&'a NodeRef>,
     /// For each node where its parents' entries in `parents` begin.
     first: Vec<u32>,
     /// Positions of parents in `nodes`; `NOWHERE` for an untracked one.
@@ -97,7 +97,7 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     /// What can be reached from `root`, but nothing below order `floor` and
     /// nothing past a node of `cut`.
-    fn below(root: &'a NodeRef, floor: u32, cut: &[&NodeRef]) -> Self {
+    pub(super) fn below(root: &'a NodeRef, floor: u32, cut: &[&NodeRef]) -> Self {
         let mut graph = Self {
             nodes: vec![root],
             first: Vec::new(),
@@ -152,11 +152,14 @@ impl<'a> Graph<'a> {
 }
 
 /// The gradients that are under way.
-struct Slots {
-    slots: Vec<Option<AnyTensor>>,
+pub(super) struct Slots {
+    pub(super) slots: Vec<Option<AnyTensor>>,
     /// Whether a gradient at this position leads to something asked for.
     needed: Vec<bool>,
     create_graph: bool,
+    /// In a pass that keeps products: for each position of a variable the
+    /// factors `g` and `x` of what it got as `gᵀ x`.
+    pub(super) products: Option<Vec<Vec<(AnyTensor, AnyTensor)>>>,
 }
 
 /// One node's turn in the backward pass.
@@ -255,6 +258,28 @@ impl<'a, E: Elem> Vjp<'a, E> {
         Ok(())
     }
 
+    /// Gives input `i`, a matrix `[out, in]`, the gradient `gᵀ x` with `g`
+    /// `[m, out]` and `x` `[m, in]`. A pass that keeps products
+    /// ([`Tensor::backward_factored`]) gets the two as they are if the input
+    /// is a variable; any other gets their product.
+    ///
+    /// # Errors
+    /// As [`give`](Self::give).
+    pub fn give_product(&mut self, i: usize, g: &Tensor<E>, x: &Tensor<E>) -> Result<()> {
+        if !self.needs(i) {
+            return Ok(());
+        }
+        let position = self.parents[i] as usize;
+        let variable = self.node.parents[i].as_ref().is_some_and(|p| p.parents.is_empty());
+        match &mut self.slots.products {
+            Some(products) if variable => {
+                products[position].push((E::wrap(g.clone()), E::wrap(x.clone())));
+                Ok(())
+            }
+            _ => self.give(i, || g.t()?.matmul(x)),
+        }
+    }
+
     /// The gradients of a fused operation from `forward`, the same formula in
     /// plain tensor operations, differentiated with its graph kept. For the
     /// `create_graph` pass of operations whose rule is a kernel.
@@ -284,7 +309,8 @@ impl<'a, E: Elem> Vjp<'a, E> {
             .filter_map(|&i| inputs[i].node.as_ref())
             .filter(|n| graph.at.contains_key(&key(n)))
             .collect();
-        let (graph, slots) = run("composite", graph, E::wrap(g.clone()), Some(&nodes), true)?;
+        let pass = Pass { create_graph: true, products: false };
+        let (graph, slots) = run("composite", graph, E::wrap(g.clone()), Some(&nodes), pass)?;
         for i in wanted {
             let found = inputs[i]
                 .node
@@ -313,15 +339,24 @@ fn accumulate<E: Elem>(mut sum: Tensor<E>, more: &Tensor<E>) -> Result<Tensor<E>
     sum.add(more)
 }
 
+/// What a backward pass leaves.
+#[derive(Clone, Copy)]
+pub(super) struct Pass {
+    /// Gradients that have gradients.
+    pub(super) create_graph: bool,
+    /// Products of matrices that are not multiplied out.
+    pub(super) products: bool,
+}
+
 /// Runs the backward pass from the graph's root with the gradient `seed`;
 /// `wanted` are the nodes asked for, or none for all leaves. Returns the
 /// graph's slots, of which those of wanted nodes are kept.
-fn run<'a>(
+pub(super) fn run<'a>(
     op: &'static str,
     graph: Graph<'a>,
     seed: AnyTensor,
     wanted: Option<&[&NodeRef]>,
-    create_graph: bool,
+    pass: Pass,
 ) -> Result<(Graph<'a>, Slots)> {
     let order = graph.descending();
     let count = graph.nodes.len();
@@ -344,7 +379,12 @@ fn run<'a>(
             keep[p] = node.parents.is_empty();
         }
     }
-    let mut slots = Slots { slots: vec![None; count], needed, create_graph };
+    let mut slots = Slots {
+        slots: vec![None; count],
+        needed,
+        create_graph: pass.create_graph,
+        products: pass.products.then(|| vec![Vec::new(); count]),
+    };
     slots.slots[0] = Some(seed);
     for &p in &order {
         let p = p as usize;
@@ -409,7 +449,7 @@ pub fn vjp<E: Elem>(
     pull("vjp", y, wrt, v, options)
 }
 
-fn single<E: Elem>(op: &'static str, y: &Tensor<E>) -> Result<()> {
+pub(super) fn single<E: Elem>(op: &'static str, y: &Tensor<E>) -> Result<()> {
     if y.numel() == 1 {
         return Ok(());
     }
@@ -448,7 +488,8 @@ fn pull<E: Elem>(
         wanted.retain(|n| graph.at.contains_key(&key(n)));
     }
     let seed = E::wrap(if options.create_graph { seed.clone() } else { seed.detach() });
-    let (graph, slots) = run(op, graph, seed, Some(&wanted), options.create_graph)?;
+    let pass = Pass { create_graph: options.create_graph, products: false };
+    let (graph, slots) = run(op, graph, seed, Some(&wanted), pass)?;
     wrt.iter()
         .enumerate()
         .map(|(position, x)| {
@@ -526,7 +567,8 @@ impl<E: Elem> Tensor<E> {
         let root = self.node.as_ref().ok_or(Error::Untracked { op: "backward" })?;
         let seed = E::wrap(Self::ones(self.shape()));
         let graph = Graph::below(root, 0, &[]);
-        let (graph, mut slots) = run("backward", graph, seed, None, false)?;
+        let (graph, mut slots) =
+            run("backward", graph, seed, None, Pass { create_graph: false, products: false })?;
         let mut gradients = Gradients::default();
         for (p, &node) in graph.nodes.iter().enumerate() {
             if node.parents.is_empty()

@@ -8,12 +8,14 @@
 mod check;
 mod checkpoint;
 mod engine;
+mod factored;
 mod functional;
 mod node;
 
 pub use check::{GradCheck, gradcheck, gradgradcheck};
 pub use checkpoint::checkpoint;
 pub use engine::{AnyTensor, GradOptions, Gradients, Vjp, grad, vjp};
+pub use factored::{FactoredGradient, FactoredGradients};
 pub use functional::{hvp, jacobian, jvp};
 pub use node::Op;
 pub(crate) use node::{NodeRef, new_leaf, record};

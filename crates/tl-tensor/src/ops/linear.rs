@@ -92,7 +92,7 @@ impl<E: Elem> Op<E> for Linear<E> {
         let g = self.through_activation(g)?;
         let (x, w) = (cx.input(0, &self.x), cx.input(1, &self.w));
         cx.give(0, || g.matmul(&w))?;
-        cx.give(1, || g.t()?.matmul(&x))?;
+        cx.give_product(1, &g, &x)?;
         cx.give(2, || g.sum(0, false))
     }
 }
