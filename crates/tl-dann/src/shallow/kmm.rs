@@ -1,24 +1,8 @@
-//! Weights for source samples, so that they count like target samples.
+//! Kernel mean matching.
 
+use super::{median, pair, squared_distances};
 use crate::{Error, Result};
-use tl_nn::{Tensor, shallow::LogisticRegression};
-
-/// Importance weights by a domain classifier (Bickel et al. 2009): the odds of
-/// the target, brought to mean 1, `[n]`. `c` is the inverse strength of its
-/// penalty.
-///
-/// # Errors
-/// Features that do not fit.
-pub fn logistic_ratio(source: &Tensor, target: &Tensor, c: f64) -> Result<Vec<f64>> {
-    let (n, m) = (source.size(0)?, target.size(0)?);
-    let domains: Vec<usize> = (0..n + m).map(|i| usize::from(i >= n)).collect();
-    let both = Tensor::cat(&[source, target], 0)?;
-    let fit = LogisticRegression::new().c(c).fit(&both, &domains, 2)?;
-    let p = fit.logits(source)?.softmax(-1)?.to_vec();
-    let odds: Vec<f64> = p.chunks(2).map(|p| f64::from(p[1]) / f64::from(p[0]).max(1e-6)).collect();
-    let mean = odds.iter().sum::<f64>() / n as f64;
-    Ok(odds.into_iter().map(|w| w / mean).collect())
-}
+use tl_nn::Tensor;
 
 /// Kernel mean matching (Huang et al. 2007, eq. 12): weights `β` in 0 to `most`
 /// whose mean is within `eps = (√n - 1)/√n` of 1, such that the weighted source
@@ -37,16 +21,10 @@ pub fn kernel_mean_matching(
     if most.is_nan() || most < 1.0 {
         return Err(Error::argument("KMM", "most", most, "at least 1"));
     }
-    let (n, m) = (source.size(0)? as f64, target.size(0)? as f64);
+    let [n, m, _] = pair("KMM", source, target)?.map(|x| x as f64);
     let (s, t) = (source.cast::<f64>(), target.cast::<f64>());
-    let apart = |a: &Tensor<f64>, b: &Tensor<f64>| -> Result<Tensor<f64>> {
-        let cross = a.matmul(&b.t()?)?.mul_scalar(-2.0);
-        Ok(cross.add(&a.square().sum(-1, true)?)?.add(&b.square().sum(-1, false)?)?.relu())
-    };
-    let (dss, dst) = (apart(&s, &s)?, apart(&s, &t)?);
-    let mut all = dst.to_vec();
-    all.sort_by(f64::total_cmp);
-    let bandwidth = all[all.len() / 2].max(1e-12);
+    let (dss, dst) = (squared_distances(&s, &s)?, squared_distances(&s, &t)?);
+    let bandwidth = median(&dst);
     let kernel = dss.mul_scalar(-1.0 / bandwidth).exp();
     let kappa = dst.mul_scalar(-1.0 / bandwidth).exp().sum(1, true)?.mul_scalar(n / m);
     let eps = (n.sqrt() - 1.0) / n.sqrt();
