@@ -101,7 +101,7 @@ pub use loss::{
 };
 pub use method::Method;
 pub use norm::{DomainBatchNorm, InDomain, StreamNorm, Tent, TentSettings, adapt_batch_norm};
-pub use report::{Report, Scored};
+pub use report::{Choice, Report, Scored};
 pub use run::scores;
 pub use shallow::{
     Jdot, align_coral, align_subspaces, geodesic_flow, importance_weighted_risk,

@@ -263,6 +263,13 @@ impl Method {
             Self::Mdan { gamma } if !(gamma > 0.0 && gamma.is_finite()) => {
                 wrong("gamma", gamma.to_string(), "a number above 0, 10 in the paper")
             }
+            Self::Mdd { gamma: x }
+            | Self::Mcc { temperature: x }
+            | Self::Afn { radius: Some(x) }
+                if !(x > 0.0 && x.is_finite()) =>
+            {
+                wrong("gamma, temperature or radius", x.to_string(), "a number above 0")
+            }
             Self::Cdan { random: Some(0), .. } => {
                 wrong("random", "0".into(), "a width of 1 or more, or none")
             }

@@ -30,12 +30,7 @@ pub fn kernel_mean_matching(
     let eps = (n.sqrt() - 1.0) / n.sqrt();
     // The largest eigenvalue is at most the largest row sum.
     let lipschitz = kernel.sum(1, false)?.to_vec().into_iter().fold(1.0, f64::max);
-    let project = |b: &Tensor<f64>| -> Result<Tensor<f64>> {
-        let b = b.clamp(0.0, most);
-        let mean = b.mean_all().item()?;
-        let scale = (mean.clamp(1.0 - eps, 1.0 + eps)) / mean.max(1e-12);
-        Ok(if (scale - 1.0).abs() > 1e-12 { b.mul_scalar(scale).clamp(0.0, most) } else { b })
-    };
+    let project = |b: &Tensor<f64>| project(b, most, eps);
     let mut beta = Tensor::<f64>::ones([source.size(0)?, 1]);
     let mut ahead = beta.clone();
     for i in 0..iterations {
@@ -46,4 +41,28 @@ pub fn kernel_mean_matching(
         beta = next;
     }
     Ok(beta.to_vec())
+}
+
+/// The nearest point with all numbers in 0 to `most` and a mean within `eps` of 1:
+/// a common shift before clamping, by bisection.
+fn project(b: &Tensor<f64>, most: f64, eps: f64) -> Result<Tensor<f64>> {
+    let shifted = |by: f64| b.add_scalar(by).clamp(0.0, most);
+    let mean = |x: &Tensor<f64>| x.mean_all().item();
+    let plain = shifted(0.0);
+    let now = mean(&plain)?;
+    let goal = now.clamp(1.0 - eps, (1.0 + eps).min(most));
+    if (now - goal).abs() < 1e-12 {
+        return Ok(plain);
+    }
+    let reach = b.to_vec().iter().fold(goal, |a, x| a.max(x.abs())) + goal;
+    let (mut low, mut high) = (-reach, reach);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if mean(&shifted(middle))? < goal {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(shifted(f64::midpoint(low, high)))
 }
