@@ -165,7 +165,7 @@ impl Work {
                 |model| Embedding::of(model, &pair.source, &pair.target, (projection, most, 1));
             let (a, b) = (of(before)?, of(after)?);
             let titles = [format!("{name}: source only"), format!("{name}: {SHOWN}")];
-            let svg = picture::side_by_side([(&titles[0], &a), (&titles[1], &b)])?;
+            let svg = picture::side_by_side([(titles[0].as_str(), &a), (titles[1].as_str(), &b)])?;
             self.page.svg(&svg, &format!("{name} of features before and after {SHOWN}"));
         }
         Ok(())

@@ -75,6 +75,9 @@ impl Report {
         let mut seeds: Vec<u64> = self.scores.iter().map(|s| s.seed).collect();
         seeds.sort_unstable();
         seeds.dedup();
+        if seeds.is_empty() {
+            return Err(crate::Error::argument("report", "results", "none", "at least one"));
+        }
         let mut all = Vec::with_capacity(seeds.len());
         for (at, seed) in seeds.into_iter().enumerate() {
             let mut best: Option<(f64, (&str, f64))> = None;
