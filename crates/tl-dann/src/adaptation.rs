@@ -3,7 +3,7 @@
 use crate::{
     Classifier, Domains, Error, Method, Result, Validator, Warning, adapt_batch_norm,
     method::Shot,
-    objective::METRIC,
+    objective::{METRIC, by_domain},
     run::{Run, scores_in},
     warnings,
 };
@@ -18,6 +18,10 @@ use tl_nn::{AdamW, EarlyStopping, Forward, ModuleExt, Optimizer, Schedule, Train
 /// grows with [`reversal_strength`](crate::reversal_strength), except where the
 /// [method](Method) is trained in two stages: those train the source model for
 /// `epochs` first and then adapt it for as many.
+///
+/// Batch normalisation: each domain is normalised by the statistics of its own
+/// batch, and the running statistics follow the target, except in a baseline that
+/// does not look at it. So what comes out is a model for the target.
 ///
 /// ```
 /// # use rand::SeedableRng;
@@ -228,8 +232,7 @@ impl Adaptation {
             let expected = format!("{need} or more outputs: {why}");
             return Err(Error::argument("adaptation", "head", outputs, expected));
         }
-        let own = |(path, _): &(String, &tl_nn::Buffer)| path.contains("domains.1.");
-        if self.method == Method::Dsbn && !model.buffers().iter().any(own) {
+        if self.method == Method::Dsbn && !by_domain(model) {
             let expected = "a model with DomainBatchNorm layers of two domains";
             return Err(Error::argument("DSBN", "model", "without any", expected));
         }

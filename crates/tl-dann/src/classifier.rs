@@ -2,7 +2,7 @@
 
 use crate::Result;
 use tl_data::Dataset;
-use tl_nn::{Ctx, Forward, Linear, Module, Tensor};
+use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, NormStats, Tensor};
 
 /// A classifier in two parts: what is aligned between domains is the output of
 /// the encoder, `[n, d]`.
@@ -66,12 +66,29 @@ impl<M: Forward> Classifier<M> {
     /// # Errors
     /// Those of the model; an empty set.
     pub fn see(&self, data: &Dataset, domain: usize) -> Result<Seen> {
-        const CHUNK: usize = 512;
+        self.see_with(data, domain, NormStats::ByMode)
+    }
+
+    /// As [`see`](Self::see) for source samples of a model whose running statistics
+    /// are the target's: normalised by their own.
+    pub(crate) fn see_source(&self, data: &Dataset) -> Result<Seen> {
+        let mut norms = self.buffers();
+        norms.retain(|(path, _)| path.ends_with("running_mean"));
+        // Layers that are frozen have the statistics of neither.
+        let moving = !norms.is_empty() && norms.iter().all(|(_, b)| !b.is_frozen());
+        self.see_with(data, 0, if moving { NormStats::Batch } else { NormStats::ByMode })
+    }
+
+    fn see_with(&self, data: &Dataset, domain: usize, norm: NormStats) -> Result<Seen> {
+        // Parts of about the same size, large where their own statistics count.
+        let most = if norm == NormStats::Batch { 4096 } else { 512 };
+        let parts = data.len().div_ceil(most).max(1);
         let (mut features, mut logits) = (Vec::new(), Vec::new());
-        for from in (0..data.len().max(1)).step_by(CHUNK) {
-            let mut cx = Ctx::eval();
+        for part in 0..parts {
+            let mut cx = Ctx::eval().with_norm_stats(norm);
             cx.set_domain(domain);
-            let x = data.features().narrow(0, from, CHUNK.min(data.len() - from))?;
+            let (from, to) = (part * data.len() / parts, (part + 1) * data.len() / parts);
+            let x = data.features().narrow(0, from, to - from)?;
             let seen = self.pass(&x, &mut cx)?;
             features.push(seen.features.detach());
             logits.push(seen.logits.detach());

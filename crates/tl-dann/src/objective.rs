@@ -8,7 +8,8 @@ use crate::{
 use rand_chacha::ChaCha8Rng;
 use tl_data::{Batch, Dataset};
 use tl_nn::{
-    CrossEntropy, Ctx, Forward, Losses, Metrics, Module, Objective, Sequential, Tensor, module,
+    CrossEntropy, Ctx, Forward, Losses, Metrics, Module, ModuleExt, Objective, Sequential, Tensor,
+    module,
 };
 
 /// The model and who plays against it, one for each source.
@@ -32,7 +33,8 @@ impl Watch {
     /// What the validator says of a model, if there is one.
     pub(crate) fn metrics<M: Forward>(&self, model: &Classifier<M>) -> Result<Option<Metrics>> {
         let Some(validator) = self.validator else { return Ok(None) };
-        let (source, target) = (model.see(&self.held, 0)?, model.see(&self.target, self.domain)?);
+        let (source, target) =
+            (model.see_source(&self.held)?, model.see(&self.target, self.domain)?);
         let evidence = Evidence {
             source_features: &source.features,
             source_logits: &source.logits,
@@ -57,6 +59,8 @@ pub(crate) struct Aligned {
     target: Dataset,
     few: bool,
     sources: usize,
+    /// Whether the model has statistics for each domain.
+    by_domain: bool,
     epoch: usize,
     epochs: usize,
 }
@@ -75,6 +79,7 @@ impl Aligned {
             target: domains.target().clone(),
             few: domains.labelled().is_some(),
             sources: domains.sources().len(),
+            by_domain: false,
             epoch: 0,
             epochs,
         }
@@ -95,6 +100,7 @@ impl Aligned {
             let one = || align.adversary(Widths { features, classes }, rng);
             adversaries = std::iter::repeat_with(one).take(self.sources).flatten().collect();
         }
+        self.by_domain = by_domain(model);
         self.renew(model)?;
         Ok(Players { model: model.clone(), adversaries })
     }
@@ -143,6 +149,10 @@ impl Aligned {
         let Some(align) = &self.align else {
             return Ok(tasks.into_iter().map(|(t, _)| (t, Tensor::scalar(0.0))).collect());
         };
+        if !self.by_domain {
+            // The running statistics are to be the target's.
+            let _ = cx.take_updates();
+        }
         let seen = model.pass(&target.features, cx)?;
         let pass = |x: &Tensor, cx: &mut Ctx| model.pass(x, cx);
         let term = |i: usize, source: &Seen, cx: &mut Ctx| {
@@ -205,6 +215,11 @@ impl Aligned {
     }
 }
 
+/// Whether a model has normalisation layers with a state for each domain.
+pub(crate) fn by_domain<M: Module>(model: &M) -> bool {
+    model.buffers().iter().any(|(path, _)| path.contains("domains.1."))
+}
+
 fn mean<'a>(parts: impl ExactSizeIterator<Item = &'a Tensor>) -> Result<Tensor> {
     let n = parts.len().max(1) as f32;
     let mut sum = Tensor::scalar(0.0);
@@ -216,7 +231,8 @@ fn mean<'a>(parts: impl ExactSizeIterator<Item = &'a Tensor>) -> Result<Tensor> 
 
 impl<M: Forward> Objective<Players<M>, Vec<Batch>> for Aligned {
     /// Source and target pass the encoder one after the other, so each is
-    /// normalised by its own batch statistics; running ones move with both.
+    /// normalised by its own batch statistics. Running ones follow the target
+    /// alone: a mixture would fit neither domain when the model predicts.
     fn loss(
         &mut self,
         players: &Players<M>,

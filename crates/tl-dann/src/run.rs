@@ -174,7 +174,7 @@ pub(crate) fn scores_in<M: Forward>(
     target: &Dataset,
     domain: usize,
 ) -> Result<Vec<(Validator, f64)>> {
-    let (s, t) = (model.see(source, 0)?, model.see(target, domain)?);
+    let (s, t) = (model.see_source(source)?, model.see(target, domain)?);
     let evidence = Evidence {
         source_features: &s.features,
         source_logits: &s.logits,

@@ -50,7 +50,7 @@ impl Embedding {
             Ok(data.select(&(0..data.len()).step_by(step).collect::<Vec<_>>())?)
         };
         let (source, target) = (some(source)?, some(target)?);
-        let (s, t) = (model.see(&source, 0)?, model.see(&target, domain)?);
+        let (s, t) = (model.see_source(&source)?, model.see(&target, domain)?);
         let all = Tensor::cat(&[&s.features, &t.features], 0)?;
         let points = match projection {
             Projection::Pca => Pca::fit(&all, 2)?.transform(&all)?,

@@ -116,7 +116,7 @@ pub fn diagnose<M: Forward>(
         let step = data.len().div_ceil(500).max(1);
         Ok(data.select(&(0..data.len()).step_by(step).collect::<Vec<_>>())?)
     };
-    let s = model.see(&some(source)?, 0)?.features;
+    let s = model.see_source(&some(source)?)?.features;
     let t = model.see(&some(target)?, domain)?.features;
     let (a_distance, domain_accuracy) = proxy_a_distance(&s, &t, seed)?;
     Ok(Diagnosis { shift: shift_test(&s, &t, 200, seed)?, a_distance, domain_accuracy })

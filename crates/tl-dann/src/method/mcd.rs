@@ -1,6 +1,6 @@
 //! Maximum classifier discrepancy.
 
-use crate::{Classifier, Result, mcd_discrepancy};
+use crate::{Classifier, Result, mcd_discrepancy, objective::by_domain};
 use tl_data::Batch;
 use tl_nn::{
     CrossEntropy, Ctx, Forward, Linear, Losses, Module, ModuleExt, Objective, Optimizer, Tensor,
@@ -72,10 +72,19 @@ impl Mcd {
         mcd_discrepancy(&players.model.head.forward(f, cx)?, &players.second.forward(f, cx)?)
     }
 
+    /// Running statistics are to be the target's, unless each domain has its own.
+    fn forget<M: Forward>(&self, players: &Players<M>, cx: &mut Ctx) {
+        if !by_domain(&players.model) {
+            let _ = cx.take_updates();
+        }
+    }
+
     fn play<M: Forward>(&mut self, players: &mut Players<M>, step: u64) -> Result<()> {
-        let Some((target, sources)) = self.batches.split_last() else { return Ok(()) };
+        let batches = std::mem::take(&mut self.batches);
+        let Some((target, sources)) = batches.split_last() else { return Ok(()) };
         let mut cx = Ctx::train(step);
         let task = Self::source(players, sources, true, &mut cx)?;
+        self.forget(players, &mut cx);
         cx.set_domain(self.target_domain);
         let f = players.model.encoder.forward(&target.features, &mut cx)?.detach();
         let loss = task.sub(&Self::apart(players, &f, &mut cx)?)?;
@@ -83,7 +92,6 @@ impl Mcd {
         let mut heads = Heads { first: players.model.head.clone(), second: players.second.clone() };
         let _ = self.heads.step(&mut heads, &gradients)?;
         (players.model.head, players.second) = (heads.first, heads.second);
-        // The target's statistics move once a batch, as the source's do.
         players.apply(cx.take_updates())?;
         for _ in 0..self.steps {
             let mut cx = Ctx::train(step);
@@ -105,7 +113,9 @@ impl<M: Forward> Objective<Players<M>, Vec<Batch>> for Mcd {
     ) -> tl_nn::Result<Losses> {
         self.batches.clone_from(batches);
         let sources = &batches[..batches.len() - 1];
-        Ok(Losses::new(Self::source(players, sources, false, cx)?))
+        let loss = Self::source(players, sources, false, cx)?;
+        self.forget(players, cx);
+        Ok(Losses::new(loss))
     }
 
     fn after_step(&mut self, players: &mut Players<M>, step: u64) -> tl_nn::Result<()> {
