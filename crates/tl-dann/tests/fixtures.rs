@@ -119,7 +119,7 @@ fn neighbourhood_density_is_that_of_the_definition() {
         target_logits: &z,
     };
     let ours = Validator::NeighbourhoodDensity.score(&evidence).unwrap();
-    same("snd", &Tensor::scalar(ours), &read(&file, "snd", "out"), 1e-4);
+    same("snd", &Tensor::full([1], ours), &read(&file, "snd", "out"), 1e-4);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::{Classifier, Result, mcd_discrepancy, objective::by_domain};
 use tl_data::Batch;
 use tl_nn::{
-    CrossEntropy, Ctx, Forward, Linear, Losses, Module, ModuleExt, Objective, Optimizer, Tensor,
-    module,
+    CrossEntropy, Ctx, Forward, Linear, Losses, Module, ModuleExt, Objective, Optimizer, Param,
+    Tensor, module,
 };
 
 /// A model with a second head.
@@ -22,6 +22,11 @@ struct Heads {
     second: Linear,
 }
 module!(Heads { first, second });
+
+/// The same parameters under another name: a clone has variables of its own.
+fn tied(head: &Linear) -> Linear {
+    Linear { weight: head.weight.tied(), bias: head.bias.as_ref().map(Param::tied) }
+}
 
 /// MCD (Saito et al. 2018, section 3.4): on every batch (A) all learn the source;
 /// (B) the heads learn the source and to differ on the target; (C) the encoder
@@ -89,7 +94,7 @@ impl Mcd {
         let f = players.model.encoder.forward(&target.features, &mut cx)?.detach();
         let loss = task.sub(&Self::apart(players, &f, &mut cx)?)?;
         let gradients = loss.backward()?;
-        let mut heads = Heads { first: players.model.head.clone(), second: players.second.clone() };
+        let mut heads = Heads { first: tied(&players.model.head), second: tied(&players.second) };
         let _ = self.heads.step(&mut heads, &gradients)?;
         (players.model.head, players.second) = (heads.first, heads.second);
         players.apply(cx.take_updates())?;
