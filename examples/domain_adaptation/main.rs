@@ -2,7 +2,8 @@
 //!
 //! Every method gets labelled samples of one domain and unlabelled ones of the
 //! other. The first row has no adaptation, the last has target labels: what could
-//! be reached. Weights and epochs are chosen without target labels.
+//! be reached. Methods have their default weights; epochs are chosen without target
+//! labels.
 //!
 //! - MNIST and UCI's digits at 8x8: all methods one way, some the other
 //! - upright digits to turned ones, digits on black to digits on textures
