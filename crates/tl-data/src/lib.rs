@@ -23,7 +23,7 @@
 //! - [`samples`]: digits in two domains, garments, tables;
 //! - [`read`]: IDX, NumPy, CSV, safetensors, folders of images;
 //! - [`Dataset`], [`split`]: hold-out, folds, a few samples of each class;
-//! - [`Loader`], [`Pairs`]: batches as a function of seed and epoch;
+//! - [`Loader`], [`Pairs`], [`Several`]: batches as a function of seed and epoch;
 //! - [`transform`]: standardising and augmentation.
 //!
 //! # Features
@@ -41,7 +41,7 @@ pub mod samples;
 pub mod split;
 pub mod transform;
 
-pub use batch::{Batch, Batches, Batching, Loader, Order, PairBatches, Pairs};
+pub use batch::{Batch, Batches, Batching, Loader, Order, PairBatches, Pairs, Several};
 pub use dataset::{Dataset, Targets};
 pub use error::{Error, Result};
 pub use split::Fold;

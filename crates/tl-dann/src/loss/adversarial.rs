@@ -11,8 +11,7 @@ use tl_tensor::{CrossEntropy, Elem};
 /// # Errors
 /// None that a tensor can cause.
 pub fn reverse<E: Elem>(x: &Tensor<E>, strength: f64) -> tl_tensor::Result<Tensor<E>> {
-    let constant = x.detach();
-    constant.add(&x.sub(&constant)?.mul_scalar(E::from_f64(-strength)))
+    Ok(x.gradient_reversal(E::from_f64(strength)))
 }
 
 /// How strong the reversal is at a part of the run (Ganin et al. 2016, section
@@ -148,4 +147,30 @@ pub fn mdd_loss<E: Elem>(
     let log_rest = others.logsumexp(-1, false)?.sub(&adversary_t.logsumexp(-1, false)?)?;
     let on_target = log_rest.mean_all().neg();
     Ok(on_source.mul_scalar(E::from_f64(gamma)).add(&on_target)?)
+}
+
+/// OSBP's loss on target logits `[n, c + 1]`, the last for what is unknown (Saito
+/// et al. 2018b, eq. 2): the binary cross entropy of `p_unknown` with `boundary`
+/// (0.5 in the paper): `-t ln p_u - (1 - t) ln(1 - p_u)`. The head minimises it;
+/// feed it features that are [reversed](reverse), so that the encoder maximises
+/// it and takes each sample to one side.
+///
+/// # Errors
+/// Fewer than two logits; a boundary that is not between 0 and 1.
+pub fn open_set_loss<E: Elem>(logits: &Tensor<E>, boundary: f64) -> Result<Tensor<E>> {
+    if !(boundary > 0.0 && boundary < 1.0) {
+        return Err(Error::argument("osbp", "boundary", boundary, "between 0 and 1"));
+    }
+    let &[_, c] = logits.dims() else {
+        let got = format!("{:?}", logits.dims());
+        return Err(Error::argument("osbp", "logits", got, "[n, classes + 1]"));
+    };
+    if c < 2 {
+        return Err(Error::argument("osbp", "logits", c, "a class and one for what is unknown"));
+    }
+    let all = logits.logsumexp(-1, false)?;
+    let unknown = logits.select(1, c - 1)?.sub(&all)?;
+    let known = logits.narrow(1, 0, c - 1)?.logsumexp(-1, false)?.sub(&all)?;
+    let (t, rest) = (E::from_f64(-boundary), E::from_f64(boundary - 1.0));
+    Ok(unknown.mul_scalar(t).add(&known.mul_scalar(rest))?.mean_all())
 }

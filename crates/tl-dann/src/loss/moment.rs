@@ -46,6 +46,14 @@ fn distances<E: Elem>(x: &Tensor<E>, y: &Tensor<E>) -> Result<Tensor<E>> {
 }
 
 impl Kernels {
+    /// The kernel of all pairs of source and target samples in one matrix, source
+    /// first, `[n + m, n + m]`.
+    pub(crate) fn matrix<E: Elem>(&self, s: &Tensor<E>, t: &Tensor<E>) -> Result<Tensor<E>> {
+        check("mmd", s, t)?;
+        let all = Tensor::cat(&[s, t], 0)?;
+        Self::of(&self.bandwidths(&all)?, &distances(&all, &all)?)
+    }
+
     fn bandwidths<E: Elem>(&self, all: &Tensor<E>) -> Result<Vec<f64>> {
         let bands = match self {
             Self::Fixed(bands) => bands.clone(),
@@ -205,6 +213,20 @@ pub fn feature_norm<E: Elem>(features: &Tensor<E>, step: f64) -> Result<Tensor<E
     let norm = features.norm(-1, false)?;
     let goal = norm.detach().add_scalar(E::from_f64(step));
     Ok(norm.sub(&goal)?.square().mean_all())
+}
+
+/// Hard adaptive feature norm (HAFN, Xu et al. 2019, eq. 5): `(mean |f| - R)²`,
+/// the mean norm of a domain's features goes to a radius. The paper takes 25 for
+/// 1,000 features; apply to both domains.
+///
+/// # Errors
+/// Features that are no matrix; a radius not above 0.
+pub fn hard_feature_norm<E: Elem>(features: &Tensor<E>, radius: f64) -> Result<Tensor<E>> {
+    if !(radius.is_finite() && radius > 0.0) {
+        return Err(Error::argument("hafn", "radius", radius, "a number above 0"));
+    }
+    let mean = features.norm(-1, false)?.mean_all();
+    Ok(mean.add_scalar(E::from_f64(-radius)).square())
 }
 
 /// Batch spectral penalisation (Chen et al. 2019, eq. 5): the sum of the squares

@@ -4,10 +4,12 @@ mod loader;
 mod order;
 mod pairs;
 mod prefetch;
+mod several;
 
 pub use loader::{Batches, Batching, Loader};
 pub use order::Order;
 pub use pairs::{PairBatches, Pairs};
+pub use several::Several;
 
 use crate::{Dataset, Error, Result, Targets};
 use tl_tensor::{Indices, Tensor};

@@ -88,21 +88,21 @@ impl Iterator for PairBatches {
 /// A loader that begins again. Its rounds are numbered through all epochs, so
 /// none comes twice.
 #[derive(Debug)]
-struct Cycle {
+pub(super) struct Cycle {
     loader: Loader,
     round: u64,
     batches: Batches,
 }
 
 impl Cycle {
-    fn new(loader: &Loader, epoch: u64, total: usize, skip: usize) -> Self {
+    pub(super) fn new(loader: &Loader, epoch: u64, total: usize, skip: usize) -> Self {
         let rounds = total.div_ceil(loader.len()) as u64;
         let round = epoch.wrapping_mul(rounds).wrapping_add((skip / loader.len()) as u64);
         let batches = loader.epoch_from(round, skip % loader.len());
         Self { loader: loader.clone(), round, batches }
     }
 
-    fn next(&mut self) -> Option<Result<Batch>> {
+    pub(super) fn next(&mut self) -> Option<Result<Batch>> {
         self.batches.next().or_else(|| {
             self.round = self.round.wrapping_add(1);
             self.batches = self.loader.epoch(self.round);

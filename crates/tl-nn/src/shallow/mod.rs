@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`eigh`], [`Svd`] | decompositions, in double precision |
 //! | [`Pca`] | fewer dimensions, pictures of embeddings |
+//! | [`TSne`] | pictures in which neighbours stay neighbours |
 //! | [`LogisticRegression`] | the usual linear probe |
 //! | [`Ridge`] | regression and classification in closed form |
 //! | [`KNearest`], [`NearestCentroid`] | probes without training |
@@ -17,6 +18,7 @@ mod logistic;
 mod neighbours;
 mod pca;
 mod ridge;
+mod tsne;
 
 pub use centroid::NearestCentroid;
 pub use decompose::{Svd, eigh};
@@ -25,6 +27,7 @@ pub use logistic::{LogisticFit, LogisticRegression};
 pub use neighbours::{Distance, KNearest};
 pub use pca::Pca;
 pub use ridge::Ridge;
+pub use tsne::TSne;
 
 use crate::{Error, Result};
 use tl_tensor::Tensor;
