@@ -9,6 +9,9 @@ pub struct Args {
     /// Write the results as JSON to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Full-size data from this folder, as `tools/fetch-data` writes it.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// How many seeds; an interval needs at least two.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1000))]
     pub seeds: Option<u64>,
