@@ -51,6 +51,7 @@ impl Forward for Pretrained {
 pub fn run(
     models: &Path,
     [train, test]: [&Dataset; 2],
+    epochs: usize,
     quick: bool,
     seeds: u64,
 ) -> Outcome<DistillReport> {
@@ -65,21 +66,19 @@ pub fn run(
     let features = outputs(&teacher, train.features())?;
     let fit = LogisticRegression::new().c(0.1).fit(&features, train.labels()?, 10)?;
     teacher.head = Some(linear(&fit, features.dims()[1])?);
-    let epochs = if quick { 2 } else { 20 };
+    // Asked once, for all ways and seeds; of another run nothing is taken.
     let cache = "target/distill/efficientnet.safetensors";
-    let kd = Distill::kd(4.0).budget(epochs, 64);
+    if Path::new(cache).exists() {
+        std::fs::remove_file(cache)?;
+    }
+    std::fs::create_dir_all("target/distill")?;
+    let kd = Distill::kd(4.0).budget(epochs, 64).cache(cache, Storage::F16);
+    let hint =
+        |relation, weight| kd.clone().hint("hidden", "embedding", relation, weight).cache_hints();
     let ways = [
+        ("KD + features", hint(Relation::Features, 1.0)),
+        ("KD + similarities", hint(Relation::Similarity, 100.0)),
         ("KD", kd.clone()),
-        (
-            "KD + features",
-            kd.clone().hint("hidden", "embedding", Relation::Features, 1.0).cache_hints(),
-        ),
-        (
-            "KD + similarities",
-            kd.hint("hidden", "embedding", Relation::Similarity, 100.0)
-                .cache_hints()
-                .cache(cache, Storage::F16),
-        ),
     ];
     let name = "garments, EfficientNet-Lite0 to small CNN";
     Ok(compare(name, &ways, &teacher, nets::small, [&train, &test], seeds)?)

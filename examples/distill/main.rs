@@ -43,6 +43,9 @@ struct Options {
     /// Rated snippets for `sentences`: lines of id, rating and text.
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
+    /// Passes over the data for each student, in the place of the part's own.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    epochs: Option<u64>,
     /// One part alone.
     #[arg(long)]
     only: Option<Part>,
@@ -94,25 +97,31 @@ fn run(part: Part, options: &Options, found: &mut Found) -> Outcome {
     let needed = |what: &Option<PathBuf>, flag: &str| {
         what.clone().ok_or_else(|| format!("this part needs {flag}: see docs/distillation.md"))
     };
-    let epochs = match (args.quick, &args.data) {
-        (true, _) => 2,
-        (_, Some(_)) => 4,
-        _ => 20,
+    // The part's own, unless the run is quick or a number was said.
+    let passes = |own: usize, quick: usize| {
+        options.epochs.map_or(if args.quick { quick } else { own }, |n| n as usize)
     };
+    let epochs = passes(if args.data.is_some() { 4 } else { 20 }, 2);
     match part {
         Part::Mnist => {
             let folder = needed(&args.data, "--data DIR")?;
-            found.trials.extend(mnist::run(&folder, args.quick, seeds)?);
+            found.trials.extend(mnist::run(&folder, passes(10, 1), seeds)?);
         }
         Part::Features => {
             let models = needed(&options.models, "--models DIR")?;
             let (train, test) = garments::read(None)?;
-            found.reports.push(features::run(&models, [&train, &test], args.quick, seeds)?);
+            found.reports.push(features::run(
+                &models,
+                [&train, &test],
+                passes(20, 2),
+                args.quick,
+                seeds,
+            )?);
         }
         Part::Sentences => {
             let (models, file) =
                 (needed(&options.models, "--models DIR")?, needed(&options.text, "--text FILE")?);
-            found.trials.extend(text::run(&models, &file, args.quick, seeds)?);
+            found.trials.extend(text::run(&models, &file, passes(3, 1), args.quick, seeds)?);
         }
         Part::Step => step::run(args.quick)?,
         Part::Garments | Part::Labels | Part::Chain => {

@@ -168,7 +168,13 @@ fn words(teacher: &Encoder) -> Outcome<StaticEmbedding> {
 }
 
 /// What the encoder's students keep of its similarities and of sentiment.
-pub fn run(models: &Path, file: &Path, quick: bool, seeds: u64) -> Outcome<[Trials; 4]> {
+pub fn run(
+    models: &Path,
+    file: &Path,
+    epochs: usize,
+    quick: bool,
+    seeds: u64,
+) -> Outcome<[Trials; 4]> {
     let folder = models.join("all-MiniLM-L6-v2");
     let mut all = read(file)?;
     all.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
@@ -200,9 +206,13 @@ pub fn run(models: &Path, file: &Path, quick: bool, seeds: u64) -> Outcome<[Tria
     let mut flat = metrics.map(|m| new("a table of tokens", m));
 
     let data = Dataset::unlabelled(x)?;
-    let epochs = if quick { 1 } else { 3 };
+    let cache = Path::new("target/distill/minilm.safetensors");
+    std::fs::create_dir_all("target/distill")?;
+    if cache.exists() {
+        std::fs::remove_file(cache)?;
+    }
     let recipe = Distill::new(Soft::EmbeddingCosine).hard(0.0).budget(epochs, 32).lr(3e-4);
-    let recipe = recipe.cache("target/distill/minilm.safetensors", Storage::F32);
+    let recipe = recipe.cache(cache, Storage::F32);
     for seed in 0..seeds {
         for taught in [false, true] {
             let (mut student, start) = (layers(&folder, &[1, 3, 5])?, Instant::now());

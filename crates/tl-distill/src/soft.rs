@@ -134,7 +134,7 @@ fn mean(all: &[&Tensor], weights: Option<&[f64]>) -> Result<Tensor> {
     let even = vec![1.0; all.len()];
     let weights = weights.unwrap_or(&even);
     let total: f64 = weights.iter().sum();
-    if weights.len() != all.len() || !weights.iter().all(|w| *w >= 0.0) || !(total > 0.0) {
+    if weights.len() != all.len() || !weights.iter().all(|w| *w >= 0.0) || total <= 0.0 {
         let expected = format!("{} numbers from 0 on, not all 0", all.len());
         return Err(crate::Error::argument("soft", "weights", format!("{weights:?}"), expected));
     }

@@ -401,7 +401,9 @@ fn views_are_keys_and_belong_to_samples() {
     let teacher = trained(conv(4, 1), &data);
     let shift = |part| tl_data::transform::RandomAffine::new().translate(part);
     let views = Views::new("shift", 3, 7, shift(0.2)).unwrap();
-    let ask = |views| Ask { views: Some(views), layers: &[] };
+    fn ask(views: &Views) -> Ask<'_> {
+        Ask { views: Some(views), layers: &[] }
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("views");
     let stored =

@@ -160,26 +160,28 @@ impl Crd {
     ) -> Result<Tensor> {
         same_shape("crd", student, teacher)?;
         let (all, d) = (self.banks[0].dims()[0], self.banks[0].dims()[1]);
-        if student.dims() != [samples.len(), d] || candidates.len() % samples.len().max(1) != 0 {
+        if student.dims() != [samples.len(), d]
+            || !candidates.len().is_multiple_of(samples.len().max(1))
+        {
             let expected = format!("[{}, {d}]", samples.len());
             return Err(Error::shape("crd", student.shape(), expected));
         }
         let each = candidates.len() / samples.len().max(1);
         let own = [unit(student)?, unit(teacher)?];
         let mut sum = Tensor::scalar(0.0);
-        for side in 0..2 {
+        for (side, own) in own.iter().enumerate() {
             let bank = &self.banks[1 - side];
             let rows = bank.index_select(0, &Indices::from(candidates))?;
             let rows = rows.reshape([samples.len(), each, d])?;
             let normaliser = if let Some(z) = self.normalisers[side] {
                 z
             } else {
-                let mean = critic(&own[side].detach(), &rows, self.temperature)?.mean_all();
+                let mean = critic(&own.detach(), &rows, self.temperature)?.mean_all();
                 let z = f64::from(mean.item()?) * all as f64;
                 self.normalisers[side] = Some(z);
                 z
             };
-            let part = contrast(&own[side], &rows, self.temperature, normaliser, all)?;
+            let part = contrast(own, &rows, self.temperature, normaliser, all)?;
             sum = sum.add(&part)?;
         }
         for (bank, v) in self.banks.iter_mut().zip(&own) {

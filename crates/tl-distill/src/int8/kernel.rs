@@ -56,7 +56,9 @@ impl Weights {
     /// `sums[r · stride + o] = Σ levels[r · width + i] · weights[o][i]`. The
     /// sums after the last output are of no meaning.
     pub(super) fn multiply(&self, levels: &[u8], sums: &mut [i32]) {
-        assert!(levels.len() % self.width() == 0 && sums.len() % self.stride() == 0);
+        assert!(
+            levels.len().is_multiple_of(self.width()) && sums.len().is_multiple_of(self.stride())
+        );
         assert!(levels.len() / self.width() == sums.len() / self.stride());
         #[cfg(target_arch = "x86_64")]
         if has_vnni() {
@@ -144,7 +146,7 @@ fn tile<const R: usize, const C: usize>(
         _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
         _mm512_storeu_si512,
     };
-    assert!(a.len() >= R * width && b.len() >= C * width * LANES && width % 4 == 0);
+    assert!(a.len() >= R * width && b.len() >= C * width * LANES && width.is_multiple_of(4));
     assert!(to.len() >= (R - 1) * stride + C * LANES);
     let mut sums = [[_mm512_setzero_si512(); C]; R];
     let mut w = [_mm512_setzero_si512(); C];

@@ -206,7 +206,7 @@ impl Build {
             (None, Some([h, w, c])) => {
                 weight.reshape([weight.dims()[0], c, h, w])?.permute(&[0, 2, 3, 1])?
             }
-            (None, None) => weight.clone(),
+            (None, None) => weight.as_ref().clone(),
         };
         let from = if conv.is_some() { self.at } else { [1, 1, h * w * c] };
         let outputs = weight.dims()[0];
@@ -229,7 +229,7 @@ impl Build {
             rows.flat_map(|(row, s)| row.iter().map(move |w| level(*w, 1.0 / s))).collect();
         let weights = Weights::new(&levels, inputs);
         let to = [oh, ow, outputs];
-        let bias = bias.as_ref().map_or_else(|| vec![0.0; outputs], Tensor::to_vec);
+        let bias = bias.as_ref().map_or_else(|| vec![0.0; outputs], |b| b.to_vec());
         let epilogue = self.epilogue(&weights, &scales, bias, range, relu);
         let zero = self.range.zero();
         self.stages.push(Stage::Affine(Affine {

@@ -10,7 +10,7 @@ use tl_tensor::Conv;
 /// A layer that integers can do.
 pub(super) enum Part {
     /// An affine layer; a `Linear` one has no [`Conv`].
-    Affine { weight: Tensor, bias: Option<Tensor>, conv: Option<Conv> },
+    Affine { weight: Box<Tensor>, bias: Option<Box<Tensor>>, conv: Option<Conv> },
     /// `max(x, 0)`, up to a limit.
     Relu(f32),
     /// The maximum of windows: kernel, stride and padding.
@@ -53,17 +53,17 @@ fn part(layer: &dyn Layer, path: &str) -> Result<Option<Part>> {
         Err(Error::argument("int8", "layer", format!("`{path}`, {what}"), expected))
     };
     let any = layer.as_any();
-    let data = |p: &Option<Param>| p.as_ref().map(|p| p.tensor().detach());
+    let data = |p: &Option<Param>| p.as_ref().map(|p| Box::new(p.tensor().detach()));
     if let Some(conv) = any.downcast_ref::<Conv2d>() {
         if conv.conv.parts().1 != 1 {
             return refuse("a convolution in groups");
         }
-        let weight = conv.weight.tensor().detach();
+        let weight = Box::new(conv.weight.tensor().detach());
         let bias = data(&conv.bias);
         return Ok(Some(Part::Affine { weight, bias, conv: Some(conv.conv) }));
     }
     if let Some(linear) = any.downcast_ref::<Linear>() {
-        let weight = linear.weight.tensor().detach();
+        let weight = Box::new(linear.weight.tensor().detach());
         return Ok(Some(Part::Affine { weight, bias: data(&linear.bias), conv: None }));
     }
     if let Some(act) = any.downcast_ref::<Act>() {
