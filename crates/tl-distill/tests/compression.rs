@@ -148,18 +148,18 @@ fn training_with_rounding_learns_and_keeps_its_paths() {
 
 #[test]
 fn layers_that_integers_do_not_know_are_named() {
-    let rng = &mut rng(0);
+    let own = &mut rng(0);
     let x = Tensor::zeros([2, 1, 8, 8]);
     let says = |net: Sequential, text: &str| {
         let error = Int8Network::new(&net, &x).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
     };
     let start = || Sequential::new().push(Flatten).named("fc", Linear::new(64, 4, &mut rng(1)));
-    says(start().named("tanh", Act::Tanh).push(Linear::new(4, 2, rng)), "`tanh`, Tanh");
+    says(start().named("tanh", Act::Tanh).push(Linear::new(4, 2, own)), "`tanh`, Tanh");
     says(start().named("bn", BatchNorm::new(4)).push(BatchNorm::new(4)), "of another kind");
     says(Sequential::new().push(Flatten), "without weights");
     says(start().push(Act::Relu), "after the last affine layer");
-    let groups = Conv2d::grouped(1, 2, [3, 3], 1, rng).options(Conv::new());
+    let groups = Conv2d::grouped(1, 2, [3, 3], 1, own).options(Conv::new());
     let small = Int8Network::new(&Sequential::new().push(groups), &x).unwrap();
     assert_eq!(small.forward(&x, &mut Ctx::eval()).unwrap().dims(), [2, 2, 6, 6]);
     let odd = small.forward(&Tensor::zeros([2, 1, 7, 8]), &mut Ctx::eval()).unwrap_err();
