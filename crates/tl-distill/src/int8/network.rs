@@ -120,7 +120,7 @@ impl Int8Network {
                 Part::Flatten => build.flat = Some(build.at),
             }
         }
-        if !matches!(build.stages.last(), Some(Stage::Affine(_))) {
+        if !matches!(parts.last(), Some((_, Part::Affine { .. }))) {
             let got = "a function or pooling after the last affine layer";
             return Err(Error::argument("int8", "model", got, "outputs of an affine layer"));
         }
