@@ -376,21 +376,25 @@ fn layers_are_found_projected_and_cached() {
     let report = flow.fit(&two(4, 1), &mut two(2, 2), &data).unwrap();
     let hint = |i: usize| report.history.records[i].train["loss.hints"];
     assert!(hint(3) < hint(0));
-    // Cached features give the bits of live ones.
+    // Cached features are live ones, up to the order of sums in larger batches.
+    let near = |a: &[f32], b: &[f32]| {
+        let off = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(a.len() == b.len() && off < 1e-3, "{off}");
+    };
     let live = Distill::kd(4.0).budget(2, 16).hint("act", "act", Relation::Features, 1.0);
     let run = |recipe: &Distill| {
         let mut student = conv(3, 2);
         recipe.fit(&teacher, &mut student, &data).unwrap();
         weights(&student)
     };
-    assert_eq!(run(&live), run(&live.clone().cache_hints()));
+    near(&run(&live), &run(&live.clone().cache_hints()));
     // And so do those that were stored before.
     let layers = ["act".to_owned()];
     let ask = Ask { views: None, layers: &layers };
     let stored = TeacherCache::compute_with(&[&teacher], &data, ask).unwrap();
     let mut student = conv(3, 2);
     live.fit_stored(&stored, &mut student, &data).unwrap();
-    assert_eq!(weights(&student), run(&live));
+    near(&weights(&student), &run(&live));
     let bare = TeacherCache::compute(&[&teacher], &data).unwrap();
     assert!(live.fit_stored(&bare, &mut student, &data).is_err());
 }
