@@ -79,7 +79,7 @@ pub fn without_threes(epochs: usize, seeds: u64) -> Outcome<Trials> {
     Ok(trials)
 }
 
-fn recall_of(logits: &Tensor, test: &Dataset, class: usize) -> Outcome<f64> {
+pub fn recall_of(logits: &Tensor, test: &Dataset, class: usize) -> Outcome<f64> {
     let predicted = predictions(logits)?;
     let own = test.labels()?.iter().zip(&predicted).filter(|(l, _)| **l == class);
     let (mut all, mut right) = (0.0, 0.0);
@@ -91,7 +91,7 @@ fn recall_of(logits: &Tensor, test: &Dataset, class: usize) -> Outcome<f64> {
 }
 
 /// What to add to the logits so that `part` of the samples get this class.
-fn shift_for(model: &impl Forward, x: &Tensor, class: usize, part: f64) -> Outcome<Tensor> {
+pub fn shift_for(model: &impl Forward, x: &Tensor, class: usize, part: f64) -> Outcome<Tensor> {
     let logits = outputs(model, x)?;
     let classes = logits.dims()[1];
     // How far the class is behind the best other one, sample by sample.

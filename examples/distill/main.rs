@@ -4,118 +4,182 @@
 //! small students, a perceptron and a tiny convolutional network, learn the same
 //! pictures from labels alone and in several ways from the teacher. Then the
 //! cases in which a teacher has more to give: most pictures have no label, or a
-//! whole class is missing.
+//! whole class is missing. At last the chain to a network that ships: distil,
+//! prune, quantise, measure after each step.
 //!
 //! `cargo run --release --example distill`
+//!
+//! More parts, by name (`--only`): with `--data target/data` garments in full,
+//! and `mnist`, Hinton's experiments; with `--models target/models` `features`
+//! (EfficientNet-Lite0) and, with `--text FILE` too, `sentences` (MiniLM);
+//! `step`, what a step costs. See `docs/distillation.md`.
 #![allow(clippy::print_stdout, unreachable_pub)]
 
+mod features;
+mod garments;
 mod labels;
+mod mnist;
 mod nets;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod step;
+mod text;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use shared::{Outcome, args::Args, bar, page::Page, rows, rows::Row, table::Table};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use transfer_learning::{
-    data::samples,
-    distill::{
-        Distill, DistillReport, Measured, NO_TEACHER, Precision, Relation, Soft, compare, outputs,
-        round_weights,
-    },
+    distill::{DistillReport, NO_TEACHER},
     nn::metric::Trials,
 };
 
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    #[command(flatten)]
+    shared: Args,
+    /// Pre-trained models from this folder, as `tools/fetch-models` writes it.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Rated snippets for `sentences`: lines of id, rating and text.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Passes over the data for each student, in the place of the part's own.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    epochs: Option<u64>,
+    /// One part alone.
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// A perceptron and a tiny CNN from a CNN.
+    Garments,
+    /// Few labels, and a class that is missing.
+    Labels,
+    /// Distil, prune, quantise.
+    Chain,
+    /// Hinton's experiments on the whole of MNIST.
+    Mnist,
+    /// EfficientNet-Lite0's features to a small CNN.
+    Features,
+    /// MiniLM to three layers and to a table of tokens.
+    Sentences,
+    /// What a step costs, and what integers save.
+    Step,
+}
+
+/// What the parts found.
+#[derive(Default)]
+struct Found {
+    reports: Vec<DistillReport>,
+    trials: Vec<Trials>,
+}
+
 fn main() -> Outcome {
-    let args = Args::parse();
-    let seeds = args.seeds();
-    let (train, test) = samples::fashion_mnist();
-    let epochs = if args.quick { 2 } else { 20 };
-    let recipe = |soft| Distill::new(soft).budget(epochs, 64);
-    let kd = recipe(Soft::Kd { temperature: 4.0 });
-
-    let bar = bar::over(4);
-    bar.set_message("teacher");
-    let mut teacher = nets::teacher(1000);
-    let nobody = nets::teacher(0);
-    kd.without_teacher().budget(epochs, 64).seed(1000).fit(&nobody, &mut teacher, &train)?;
-    bar.inc(1);
-
-    let outputs_only = [
-        ("KD", kd.clone()),
-        ("standardised KD", recipe(Soft::Standardised { temperature: 2.0 })),
-        ("DKD", recipe(Soft::Dkd { alpha: 1.0, beta: 2.0, temperature: 4.0 }).warmup(0.25)),
-        ("DIST", recipe(Soft::Dist { beta: 1.0, gamma: 1.0, temperature: 1.0 }).weights(1.0, 2.0)),
-    ];
-    bar.set_message("perceptron");
-    let name = "garments, CNN to perceptron";
-    let mlp = compare(name, &outputs_only, &teacher, nets::perceptron, [&train, &test], seeds)?;
-    bar.inc(1);
-
-    let hinted = |relation, weight| kd.clone().hint("block2", "block2", relation, weight);
-    let with_features = [
-        ("KD", kd.clone()),
-        ("KD + attention transfer", hinted(Relation::Attention, 100.0)),
-        ("KD + FitNets", hinted(Relation::Features, 1.0)),
-        ("KD + similarity preserving", hinted(Relation::Similarity, 100.0)),
-    ];
-    bar.set_message("tiny CNN");
-    let name = "garments, CNN to tiny CNN";
-    let mut tiny = compare(name, &with_features, &teacher, nets::tiny, [&train, &test], seeds)?;
-    bar.inc(1);
-
-    bar.set_message("few labels");
-    let few = labels::few(&teacher, [&train, &test], epochs, seeds)?;
-    let missing = labels::without_threes(epochs, seeds)?;
-    bar.inc(1);
-    bar.finish_and_clear();
-
-    // The last step to a small file: the distilled student in fewer bits.
-    let said = outputs(&teacher, test.features())?;
-    for (name, precision) in
-        [("KD, f16 weights", Precision::F16), ("KD, int8 weights", Precision::Int8)]
-    {
-        let mut student = nets::tiny(seeds - 1);
-        kd.clone().seed(seeds - 1).fit(&teacher, &mut student, &train)?;
-        let bytes = round_weights(&mut student, precision)?;
-        let measured = Measured::of(name, &student, &test, &said)?;
-        tiny.compression.networks.push(Measured { bytes, ..measured });
+    let options = Options::parse();
+    let args = &options.shared;
+    let usual = [Part::Garments, Part::Labels, Part::Chain];
+    let parts = options.only.map_or(usual.to_vec(), |part| vec![part]);
+    let bar = bar::over(parts.len());
+    let mut found = Found::default();
+    for part in parts {
+        bar.set_message(format!("{part:?}"));
+        run(part, &options, &mut found)?;
+        bar.inc(1);
     }
+    bar.finish_and_clear();
+    show(&found, args.json.as_deref())
+}
 
+fn run(part: Part, options: &Options, found: &mut Found) -> Outcome {
+    let (args, seeds) = (&options.shared, options.shared.seeds());
+    let needed = |what: &Option<PathBuf>, flag: &str| {
+        what.clone().ok_or_else(|| format!("this part needs {flag}: see docs/distillation.md"))
+    };
+    // The part's own, unless the run is quick or a number was said.
+    let passes = |own: usize, quick: usize| {
+        options.epochs.map_or(if args.quick { quick } else { own }, |n| n as usize)
+    };
+    let epochs = passes(if args.data.is_some() { 4 } else { 20 }, 2);
+    match part {
+        Part::Mnist => {
+            let folder = needed(&args.data, "--data DIR")?;
+            found.trials.extend(mnist::run(&folder, passes(10, 1), seeds)?);
+        }
+        Part::Features => {
+            let models = needed(&options.models, "--models DIR")?;
+            let (train, test) = garments::read(None)?;
+            found.reports.push(features::run(
+                &models,
+                [&train, &test],
+                passes(20, 2),
+                args.quick,
+                seeds,
+            )?);
+        }
+        Part::Sentences => {
+            let (models, file) =
+                (needed(&options.models, "--models DIR")?, needed(&options.text, "--text FILE")?);
+            found.trials.extend(text::run(&models, &file, passes(3, 1), args.quick, seeds)?);
+        }
+        Part::Step => step::run(args.quick)?,
+        Part::Garments | Part::Labels | Part::Chain => {
+            let (train, test) = garments::read(args.data.as_deref())?;
+            let data = [&train, &test];
+            let teacher = garments::teacher(&train, epochs)?;
+            match part {
+                Part::Garments => {
+                    found.reports.extend(garments::students(&teacher, data, epochs, seeds)?)
+                }
+                Part::Chain => found.reports.push(garments::chain(&teacher, data, epochs, seeds)?),
+                _ => {
+                    found.trials.push(labels::few(&teacher, data, epochs, seeds)?);
+                    found.trials.push(labels::without_threes(epochs, seeds)?);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(found: &Found, json: Option<&Path>) -> Outcome {
     let mut page = Page::new("A large network's knowledge in a small one");
     page.text(
-        "A convolutional network learned garments from 1500 labelled pictures. Small students \
-         learn the same pictures from labels alone (the baseline) and from the teacher: the same \
-         start, order and number of steps for each seed. The test is paired over seeds; the \
-         teacher is one and the same.",
+        "A teacher, and small students that learn the same data from labels alone (the baseline) \
+         and from the teacher: the same start, order and number of steps for each seed. Tests are \
+         paired over seeds; the teacher is one and the same.",
     );
     let mut all = Vec::new();
-    for report in [&mlp, &tiny] {
+    let row = |trials: &Trials, all: &mut Vec<Row>| -> Outcome {
+        for way in trials.ways.iter().filter(|w| !w.name.starts_with(NO_TEACHER)) {
+            all.push(Row::of("distillation", trials, &way.name)?);
+        }
+        Ok(())
+    };
+    for (i, report) in found.reports.iter().enumerate() {
         println!("{report}");
-        let data = &report.trials.data;
-        page.heading(data);
+        page.heading(&report.trials.data);
         page.table(&quality(&report.trials)?);
         page.text("How often a student names the teacher's class:");
         page.table(&quality(&report.agreement)?);
         page.table(&size(report));
-        for way in &report.trials.ways {
-            if way.name != NO_TEACHER {
-                all.push(Row::of("distillation", &report.trials, &way.name)?);
-            }
-        }
+        page.svg(&report.to_svg(), "accuracy over bytes, with latency as area");
+        row(&report.trials, &mut all)?;
+        report.save(format!("target/distill/report-{i}.html"))?;
     }
-    for trials in [&few, &missing] {
+    for trials in &found.trials {
         println!("{trials}");
         page.heading(&trials.data);
         page.table(&quality(trials)?);
-        for way in trials.ways.iter().filter(|w| w.name != NO_TEACHER) {
-            all.push(Row::of("distillation", trials, &way.name)?);
-        }
+        row(trials, &mut all)?;
     }
-    let path = Path::new("target/distill/index.html");
-    page.save(path)?;
-    println!("Tables as a page: {}", path.display());
-    if let Some(path) = &args.json {
+    if !all.is_empty() {
+        let path = Path::new("target/distill/index.html");
+        page.save(path)?;
+        println!("Tables and pictures as a page: {}", path.display());
+    }
+    if let Some(path) = json {
         rows::write(path, &all)?;
     }
     Ok(())
@@ -148,6 +212,7 @@ fn size(report: &DistillReport) -> Table {
         "ms, 32",
         "accuracy",
         "ECE",
+        "McNemar's p",
     ]);
     for m in &report.compression.networks {
         table.row([
@@ -159,6 +224,7 @@ fn size(report: &DistillReport) -> Table {
             format!("{:.3}", m.latency_32),
             format!("{:.4}", m.accuracy),
             format!("{:.3}", m.calibration),
+            m.p.map_or(String::new(), |p| format!("{p:.4}")),
         ]);
     }
     table

@@ -18,9 +18,6 @@ pub struct Args {
     /// A short run that shows that everything works; its numbers say little.
     #[arg(long)]
     pub quick: bool,
-    /// Full-size data from this folder, as `tools/fetch-data` writes it.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
 }
 
 impl Args {

@@ -1,18 +1,10 @@
 //! The builder.
 
-use crate::{
-    Error, Hint, Relation, Result, Soft, Storage, TeacherCache,
-    hint::{self, Trainee},
-};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use crate::{Error, Hint, Ramp, Relation, Result, Soft, Storage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use tl_data::{Batch, Batching, Dataset, Targets};
-use tl_nn::{
-    AdamW, CrossEntropy, Ctx, Forward, Losses, ModuleExt, Objective, Optimizer, Reduction,
-    Schedule, Tensor, TrainReport, Trainer, loss,
-};
+use tl_data::{Dataset, Targets};
+use tl_nn::{AdamW, Optimizer, Schedule, Trainer};
 
 /// How a student learns from a teacher. Plain data; the work is done by
 /// [`fit`](Self::fit) and [`compare`](Self::compare).
@@ -33,14 +25,22 @@ pub struct Distill {
     /// Losses between layers.
     #[serde(default)]
     pub hints: Vec<Hint>,
-    /// The part of the run, 0 to 1, over which the weights of teacher and hints
-    /// rise from 0 in a straight line. DKD's paper warms up.
+    /// A factor of the true targets' weight that changes during the run.
     #[serde(default)]
-    pub warmup: f64,
-    /// The temperature at the end of the run, to which it goes in a straight
-    /// line (annealing).
+    pub hard_ramp: Option<Ramp>,
+    /// A factor of the teacher's weight that changes during the run.
     #[serde(default)]
-    pub final_temperature: Option<f64>,
+    pub soft_ramp: Option<Ramp>,
+    /// A factor of all hints' weights that changes during the run.
+    #[serde(default)]
+    pub hint_ramp: Option<Ramp>,
+    /// The temperature during the run, in the place of that of the loss.
+    #[serde(default)]
+    pub temperature: Option<Ramp>,
+    /// Whether the features that hints need are computed once and kept with
+    /// the outputs. They take `n` times the numbers of a sample's features.
+    #[serde(default)]
+    pub cache_hints: bool,
     /// A file for the teacher's outputs.
     #[serde(default)]
     pub cache: Option<PathBuf>,
@@ -67,8 +67,11 @@ impl Distill {
             soft_weight: 0.9,
             hard_weight: 0.1,
             hints: Vec::new(),
-            warmup: 0.0,
-            final_temperature: None,
+            hard_ramp: None,
+            soft_ramp: None,
+            hint_ramp: None,
+            temperature: None,
+            cache_hints: false,
             cache: None,
             storage: Storage::F32,
             epochs: 20,
@@ -101,23 +104,57 @@ impl Distill {
 
     /// Adds a loss between a student's layer and a teacher's.
     #[must_use]
-    pub fn hint(mut self, student: &str, teacher: &str, relation: Relation, weight: f64) -> Self {
-        let (student, teacher) = (student.to_owned(), teacher.to_owned());
-        self.hints.push(Hint { student, teacher, relation, weight });
+    pub fn hint(self, student: &str, teacher: &str, relation: Relation, weight: f64) -> Self {
+        self.hints(&[(student, teacher)], relation, weight)
+    }
+
+    /// Adds a loss over several pairs of layers, the student's first, from
+    /// shallow to deep; an empty list stands for up to three pairs that
+    /// [`map_layers`](crate::map_layers) finds.
+    #[must_use]
+    pub fn hints(mut self, layers: &[(&str, &str)], relation: Relation, weight: f64) -> Self {
+        let layers = layers.iter().map(|&(s, t)| (s.to_owned(), t.to_owned())).collect();
+        self.hints.push(Hint { layers, relation, weight });
         self
     }
 
-    /// Lets the teacher's weight rise over this part of the run.
+    /// Keeps the teacher's features for the hints, so that it need not run with
+    /// every batch.
+    #[must_use]
+    pub fn cache_hints(mut self) -> Self {
+        self.cache_hints = true;
+        self
+    }
+
+    /// Lets the weights of teacher and hints rise from 0 over this part of the
+    /// run. DKD's and ReviewKD's papers warm up.
     #[must_use]
     pub fn warmup(mut self, part: f64) -> Self {
-        self.warmup = part;
+        let ramp = Some(Ramp::new(0.0, 1.0).over(0.0, part));
+        (self.soft_ramp, self.hint_ramp) = (ramp, ramp);
         self
     }
 
-    /// Lets the temperature go to this one.
+    /// Lets the temperature go to this one in a straight line over the run.
     #[must_use]
     pub fn anneal(mut self, final_temperature: f64) -> Self {
-        self.final_temperature = Some(final_temperature);
+        let from = self.soft.temperature().unwrap_or(final_temperature);
+        self.temperature = Some(Ramp::new(from, final_temperature));
+        self
+    }
+
+    /// Lets the temperature follow a ramp.
+    #[must_use]
+    pub fn temperature(mut self, ramp: Ramp) -> Self {
+        self.temperature = Some(ramp);
+        self
+    }
+
+    /// Factors of the weights of true targets and of the teacher that change
+    /// during the run.
+    #[must_use]
+    pub fn ramps(mut self, hard: Ramp, soft: Ramp) -> Self {
+        (self.hard_ramp, self.soft_ramp) = (Some(hard), Some(soft));
         self
     }
 
@@ -155,106 +192,8 @@ impl Distill {
         let mut own = self.clone();
         own.hints.clear();
         (own.soft_weight, own.hard_weight) = (0.0, 1.0);
+        (own.hard_ramp, own.soft_ramp, own.hint_ramp) = (None, None, None);
         own
-    }
-
-    /// Trains `student` on `data` with the help of `teacher`.
-    ///
-    /// The teacher is asked once about every sample, in evaluation mode; only
-    /// hints run it with every batch.
-    ///
-    /// # Errors
-    /// Settings that make no sense; a hint's layer that does not exist; a stale
-    /// cache; those of the networks and of training.
-    pub fn fit<T: Forward, S: Forward>(
-        &self,
-        teacher: &T,
-        student: &mut S,
-        data: &Dataset,
-    ) -> Result<TrainReport> {
-        self.fit_many(&[teacher], None, student, data)
-    }
-
-    /// As [`fit`](Self::fit), with several teachers, weighted or alike. Hints
-    /// are those of the first. For teachers of different kinds, wrap each in a
-    /// [`Sequential`](tl_nn::Sequential).
-    ///
-    /// # Errors
-    /// As [`fit`](Self::fit).
-    pub fn fit_many<T: Forward, S: Forward>(
-        &self,
-        teachers: &[&T],
-        weights: Option<&[f64]>,
-        student: &mut S,
-        data: &Dataset,
-    ) -> Result<TrainReport> {
-        self.check(data)?;
-        let stored = match (&self.cache, self.soft_weight > 0.0) {
-            (_, false) => None,
-            (Some(path), _) => {
-                Some(TeacherCache::open_or_compute(path, self.storage, teachers, data)?)
-            }
-            (None, _) => Some(TeacherCache::compute(teachers, data)?),
-        };
-        let Some(first) = teachers.first() else {
-            return Err(Error::argument("distill", "teachers", "none", "at least one"));
-        };
-        self.train(*first, stored.as_ref(), weights, student, data)
-    }
-
-    /// As [`fit`](Self::fit), with outputs that are at hand: of a teacher that
-    /// ran elsewhere, or for many students.
-    ///
-    /// # Errors
-    /// As [`fit`](Self::fit); hints, which need the teacher itself.
-    pub fn fit_stored<S: Forward>(
-        &self,
-        stored: &TeacherCache,
-        student: &mut S,
-        data: &Dataset,
-    ) -> Result<TrainReport> {
-        self.check(data)?;
-        if !self.hints.is_empty() {
-            let expected = "none without a live teacher: use `fit`";
-            return Err(Error::argument("distill", "hints", self.hints.len(), expected));
-        }
-        let nobody = student.clone();
-        self.train(&nobody, Some(stored), None, student, data)
-    }
-
-    fn train<T: Forward, S: Forward>(
-        &self,
-        teacher: &T,
-        stored: Option<&TeacherCache>,
-        weights: Option<&[f64]>,
-        student: &mut S,
-        data: &Dataset,
-    ) -> Result<TrainReport> {
-        if let Some(first) = stored.and_then(|s| s.outputs().first())
-            && first.dims().first() != Some(&data.len())
-        {
-            let got = format!("{:?}", first.dims());
-            let expected = format!("outputs for the {} samples of the data", data.len());
-            return Err(Error::argument("distill", "stored", got, expected));
-        }
-        let loader = data.batches(Batching::new(self.batch).shuffled(self.seed))?;
-        let mut teacher = teacher.clone();
-        teacher.for_each_param(|_, p| {
-            p.set_frozen(true);
-            Ok(())
-        })?;
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let few = data.features().narrow(0, 0, data.len().min(2))?.contiguous();
-        let regressors = hint::regressors(&self.hints, student, &teacher, &few, &mut rng)?;
-        let mut trainee = Trainee { student: student.clone(), regressors };
-        let mut objective = Offline { setup: self, teacher, stored, weights };
-        let report = self.trainer(loader.len()).run(
-            &mut trainee,
-            |epoch| loader.epoch(epoch as u64),
-            &mut objective,
-        )?;
-        *student = trainee.student;
-        Ok(report)
     }
 
     /// The training loop of this budget.
@@ -276,82 +215,25 @@ impl Distill {
                 return wrong(name, weight, "a finite number from 0 on");
             }
         }
-        if self.hard_weight + self.soft_weight == 0.0 {
+        if self.hard_weight + self.soft_weight == 0.0 && self.hints.is_empty() {
             return wrong("soft_weight", 0.0, "above 0, as the hard weight is 0 too");
         }
-        if !(0.0..=1.0).contains(&self.warmup) {
-            return wrong("warmup", self.warmup, "a part of the run, 0 to 1");
+        for (name, ramp) in [
+            ("hard_ramp", self.hard_ramp),
+            ("soft_ramp", self.soft_ramp),
+            ("hint_ramp", self.hint_ramp),
+        ] {
+            ramp.map_or(Ok(()), |r| r.check(name, false))?;
         }
-        if let Some(t) = self.final_temperature
-            && !(t.is_finite() && t > 0.0 && self.soft.temperature().is_some())
-        {
-            return wrong("final_temperature", t, "above 0, with a loss that has a temperature");
+        if let Some(ramp) = self.temperature {
+            ramp.check("temperature", true)?;
+            if self.soft.temperature().is_none() {
+                return wrong("temperature", ramp.to, "none, as this loss has no temperature");
+            }
         }
         if self.hard_weight > 0.0 && matches!(data.targets(), Targets::None) {
             return wrong("hard_weight", self.hard_weight, "0 for unlabelled data: `.hard(0.0)`");
         }
         Ok(())
-    }
-}
-
-/// The loss with the true targets.
-pub(crate) fn task_loss(outputs: &Tensor, batch: &Batch) -> Result<Tensor> {
-    Ok(match &batch.targets {
-        Targets::Classes { labels, .. } => CrossEntropy::new().loss(outputs, labels)?,
-        _ => loss::mse(outputs, batch.values()?, Reduction::Mean)?,
-    })
-}
-
-/// The objective of learning from a teacher that stays as it is.
-struct Offline<'a, T> {
-    setup: &'a Distill,
-    teacher: T,
-    stored: Option<&'a TeacherCache>,
-    weights: Option<&'a [f64]>,
-}
-
-impl<T: Forward> Offline<'_, T> {
-    fn parts<S: Forward>(&self, model: &Trainee<S>, batch: &Batch, cx: &mut Ctx) -> Result<Losses> {
-        let setup = self.setup;
-        let mut live = Ctx::eval();
-        for h in &setup.hints {
-            *cx = std::mem::replace(cx, Ctx::eval()).capture(&h.student)?;
-            live = live.capture(&h.teacher)?;
-        }
-        let outputs = model.student.forward(&batch.features, cx)?;
-        let progress = cx.progress();
-        let ramp = if setup.warmup > 0.0 { (progress / setup.warmup).min(1.0) } else { 1.0 };
-        let mut total = Tensor::scalar(0.0);
-        let mut named = Vec::new();
-        let mut add = |name: &'static str, part: Tensor, weight: f64| -> Result<()> {
-            total = total.add(&part.mul_scalar(weight as f32))?;
-            named.push((name, part));
-            Ok(())
-        };
-        if setup.hard_weight > 0.0 {
-            add("hard", task_loss(&outputs, batch)?, setup.hard_weight)?;
-        }
-        if let Some(stored) = self.stored.filter(|_| setup.soft_weight > 0.0) {
-            let soft = match (setup.soft.temperature(), setup.final_temperature) {
-                (Some(from), Some(to)) => setup.soft.at(from + (to - from) * progress),
-                _ => setup.soft,
-            };
-            let labels = batch.labels().ok();
-            let part = soft.loss(&outputs, &stored.rows(&batch.indices)?, self.weights, labels)?;
-            add("soft", part, setup.soft_weight * ramp)?;
-        }
-        if !setup.hints.is_empty() {
-            let own = cx.take_taps();
-            self.teacher.forward(&batch.features, &mut live)?;
-            let part = hint::loss(&setup.hints, &model.regressors, &own, &live.take_taps(), cx)?;
-            add("hints", part, ramp)?;
-        }
-        Ok(named.into_iter().fold(Losses::new(total), |l, (name, part)| l.part(name, &part)))
-    }
-}
-
-impl<S: Forward, T: Forward> Objective<Trainee<S>, Batch> for Offline<'_, T> {
-    fn loss(&mut self, model: &Trainee<S>, batch: &Batch, cx: &mut Ctx) -> tl_nn::Result<Losses> {
-        Ok(self.parts(model, batch, cx)?)
     }
 }

@@ -45,21 +45,37 @@
 //! | real targets | [`bounded_regression`] (Chen et al. 2017) |
 //! | sequences | [`token_kd`], [`sequence_kd`] (Kim and Rush 2016) |
 //! | embeddings | [`embedding_mse`], [`embedding_cosine`], [`margin_mse`], [`score_kl`], [`similarity_kl`] |
-//! | features | [`hint`] (FitNets), [`attention`], [`vid`], [`nst`], [`flow`] (FSP), [`hierarchical_context`] (of ReviewKD) |
+//! | features | [`hint`] (FitNets), [`attention`], [`vid`], [`nst`], [`flow`] (FSP), [`Review`] (knowledge review, Chen et al. 2021) with its [`hierarchical_context`], [`Crd`] (Tian et al. 2020) with its [`contrast`] |
 //! | relations | [`similarity_preserving`], [`pkt`], [`rkd`] |
+//!
+//! In the builder a [`Hint`] names pairs of layers by path, or none, and
+//! [`map_layers`] finds them; a projector is made where shapes differ and is
+//! dropped afterwards. [`Ramp`]s move weights and temperature during the run.
 //!
 //! # Regimes
 //! [`Distill::fit`], [`Distill::fit_many`] (an ensemble of teachers),
-//! [`Distill::born_again`], [`Distill::mutual`], [`Distill::chain`] (teacher
-//! assistants); an unlabelled transfer set with `.hard(0.0)`.
+//! [`Distill::fit_augmented`] (augmented [`Views`]), [`Distill::fit_stored`]
+//! (outputs of elsewhere), [`Distill::born_again`], [`Distill::mutual`],
+//! [`Distill::chain`] (teacher assistants); an unlabelled transfer set with
+//! `.hard(0.0)`, or one made of nothing but the teacher with [`Synthesis`].
+//!
+//! A [`TeacherCache`] keeps what teachers say on disk, keyed by the teachers'
+//! numbers, the content of each sample and the augmentation; a stale one is
+//! refused.
 //!
 //! # Afterwards
-//! [`prune_magnitude`] and [`round_weights`] make weights smaller,
-//! [`Int8Linear`] computes with 8-bit integers; a
-//! [`CompressionReport`] measures size, multiply-adds, latency, accuracy,
-//! agreement with the teacher and calibration.
+//! | what | with |
+//! |---|---|
+//! | single weights to 0 | [`prune_magnitude`] (Han et al. 2015) |
+//! | neurons and channels out | [`prune_structured`] (Li et al. 2017; Liu et al. 2017) |
+//! | weights in half precision or bytes | [`round_weights`] |
+//! | 8-bit integers from end to end | [`Int8Network`], [`Int8Linear`] (Jacob et al. 2018) |
+//! | training for them | [`QatNetwork`] |
+//! | a vector for each token | [`StaticEmbedding`] (model2vec) |
+//! | all in one chain, with its report | [`Compress`], [`DistillReport`], [`CompressionReport`] |
 
 mod cache;
+mod chain;
 mod check;
 mod compress;
 mod distill;
@@ -67,18 +83,31 @@ mod error;
 mod feature;
 mod hint;
 mod int8;
+mod layers;
 mod logit;
+mod offline;
+mod ramp;
 mod regime;
+mod relation;
 mod report;
 mod soft;
+mod synthesis;
 
-pub use cache::{Storage, TeacherCache, agreement, outputs};
-pub use compress::{Precision, Pruned, prune_magnitude, round_weights};
+pub use cache::{Ask, Storage, TeacherCache, Views, agreement, outputs};
+pub use chain::Compress;
+pub use compress::{
+    Cut, Importance, Precision, Pruned, StaticConfig, StaticEmbedding, prune_magnitude,
+    prune_structured, round_weights,
+};
 pub use distill::Distill;
 pub use error::{Error, Result};
 pub use feature::*;
-pub use hint::{Hint, Relation, map_layers};
-pub use int8::{Int8Linear, quantise_linear};
+pub use hint::Hint;
+pub use int8::{Int8Linear, Int8Network, QatNetwork, Range, fold_batch_norm, quantise_linear};
+pub use layers::map_layers;
 pub use logit::*;
-pub use report::{CompressionReport, DistillReport, Measured, NO_TEACHER, compare, macs};
+pub use ramp::{Curve, Ramp};
+pub use relation::Relation;
+pub use report::{CompressionReport, DistillReport, Measured, NO_TEACHER, Paired, compare, macs};
 pub use soft::Soft;
+pub use synthesis::Synthesis;

@@ -1,6 +1,6 @@
 //! Who teaches whom: generations, peers, assistants.
 
-use crate::{Distill, Error, Result, distill::task_loss, kd};
+use crate::{Distill, Error, Result, kd, offline::task_loss};
 use tl_data::{Batching, Dataset};
 use tl_nn::{Forward, Losses, Module, Tensor, TrainReport, Visit, VisitMut};
 

@@ -1,8 +1,8 @@
 //! Which loss carries the teacher's outputs.
 
 use crate::{
-    Result, dist, dkd, kd, logit_mse, mean_probabilities, multi_teacher_kd, pseudo_label,
-    standardised_kd,
+    Result, dist, dkd, embedding_cosine, kd, logit_mse, mean_probabilities, multi_teacher_kd,
+    pseudo_label, similarity_kl, standardised_kd,
 };
 use serde::{Deserialize, Serialize};
 use tl_nn::{Indices, Tensor};
@@ -47,6 +47,13 @@ pub enum Soft {
         /// How sure the teacher has to be, 0 to 1.
         confidence: f64,
     },
+    /// [`embedding_cosine`], of outputs that are embeddings.
+    EmbeddingCosine,
+    /// [`similarity_kl`], of outputs that are embeddings, of any two widths.
+    SimilarityKl {
+        /// Of both softmaxes of cosines.
+        temperature: f64,
+    },
 }
 
 impl Soft {
@@ -56,8 +63,9 @@ impl Soft {
             Self::Kd { temperature }
             | Self::Standardised { temperature }
             | Self::Dkd { temperature, .. }
-            | Self::Dist { temperature, .. } => Some(temperature),
-            Self::LogitMse | Self::PseudoLabel { .. } => None,
+            | Self::Dist { temperature, .. }
+            | Self::SimilarityKl { temperature } => Some(temperature),
+            Self::LogitMse | Self::PseudoLabel { .. } | Self::EmbeddingCosine => None,
         }
     }
 
@@ -68,15 +76,17 @@ impl Soft {
             Self::Kd { temperature }
             | Self::Standardised { temperature }
             | Self::Dkd { temperature, .. }
-            | Self::Dist { temperature, .. } => *temperature = value,
-            Self::LogitMse | Self::PseudoLabel { .. } => {}
+            | Self::Dist { temperature, .. }
+            | Self::SimilarityKl { temperature } => *temperature = value,
+            Self::LogitMse | Self::PseudoLabel { .. } | Self::EmbeddingCosine => {}
         }
         self
     }
 
     /// The loss of a batch. Of several teachers, [`Soft::Kd`] takes the mean of
-    /// the softened probabilities, [`Soft::LogitMse`] the mean of the outputs,
-    /// and all others the logarithm of the mean of the probabilities.
+    /// the softened probabilities, [`Soft::LogitMse`] and the losses of
+    /// embeddings the mean of the outputs, and all others the logarithm of the
+    /// mean of the probabilities.
     ///
     /// # Errors
     /// Those of the loss; no labels for [`Soft::Dkd`].
@@ -93,7 +103,9 @@ impl Soft {
         }
         let teacher = match (all.as_slice(), self) {
             ([one], _) => (*one).clone(),
-            (_, Self::LogitMse) => Tensor::stack(&all, 0)?.mean([0], false)?,
+            (_, Self::LogitMse | Self::EmbeddingCosine | Self::SimilarityKl { .. }) => {
+                mean(&all, weights)?
+            }
             _ => mean_probabilities(&all, weights, 1.0)?.clamp(1e-12, 1.0).log(),
         };
         Ok(match self {
@@ -111,6 +123,24 @@ impl Soft {
             }
             Self::LogitMse => logit_mse(student, &teacher)?,
             Self::PseudoLabel { confidence } => pseudo_label(student, &teacher, confidence)?,
+            Self::EmbeddingCosine => embedding_cosine(student, &teacher)?,
+            Self::SimilarityKl { temperature } => similarity_kl(student, &teacher, temperature)?,
         })
     }
+}
+
+/// The weighted mean of outputs; without weights all count alike.
+fn mean(all: &[&Tensor], weights: Option<&[f64]>) -> Result<Tensor> {
+    let even = vec![1.0; all.len()];
+    let weights = weights.unwrap_or(&even);
+    let total: f64 = weights.iter().sum();
+    if weights.len() != all.len() || !weights.iter().all(|w| *w >= 0.0) || total <= 0.0 {
+        let expected = format!("{} numbers from 0 on, not all 0", all.len());
+        return Err(crate::Error::argument("soft", "weights", format!("{weights:?}"), expected));
+    }
+    let mut sum = all[0].mul_scalar((weights[0] / total) as f32);
+    for (x, w) in all.iter().zip(weights).skip(1) {
+        sum = sum.add(&x.mul_scalar((w / total) as f32))?;
+    }
+    Ok(sum)
 }

@@ -1,8 +1,9 @@
 //! Every loss against the independent formulas of `tools/fixtures/distill.py`,
 //! and its gradient against finite differences.
 
+use rand::SeedableRng;
 use tl_distill::*;
-use tl_nn::{Indices, StateDict, Tensor};
+use tl_nn::{Ctx, Indices, ModuleExt, StateDict, Tensor};
 use tl_tensor::{GradCheck, gradcheck};
 
 type Loss = fn(&[Tensor<f64>]) -> tl_tensor::Result<Tensor<f64>>;
@@ -37,6 +38,14 @@ fn cases() -> Vec<(&'static str, &'static [&'static str], Loss)> {
         ("flow", &["s", "s2", "t", "t2"], |v| flow([&v[0], &v[1]], [&v[2], &v[3]])),
         ("vid", &["s", "t", "raw"], |v| vid(&v[0], &v[1], &v[2])),
         ("hierarchical_context", &["s", "t"], |v| hierarchical_context(&v[0], &v[1])),
+        ("hint", &["s", "t"], |v| hint(&v[0], &v[1])),
+        ("embedding_mse", &["s", "t"], |v| embedding_mse(&v[0], &v[1])),
+        ("score_kl", &["s", "t"], |v| score_kl(&v[0], &v[1], 0.5)),
+        ("sequence_kd", &["s", "mask"], |v| {
+            let tokens = Indices::from_vec(vec![1, 4, 0, 2, 2, 3], [2, 3])?;
+            sequence_kd(&v[0], &tokens, &v[1])
+        }),
+        ("contrast", &["s", "t"], |v| contrast(&v[0], &v[1], 0.5, 2.0, 10)),
     ]
 }
 
@@ -84,7 +93,7 @@ fn gradients_are_those_of_finite_differences() {
 fn no_gradient_flows_to_the_teacher() {
     let file = fixtures();
     for (name, inputs, loss) in cases() {
-        let at = inputs.iter().position(|k| *k == "t").unwrap();
+        let Some(at) = inputs.iter().position(|k| *k == "t") else { continue };
         let read = |key: &&str| file.tensor(&format!("{name}/in.{key}")).unwrap().cast::<f64>();
         let mut all: Vec<Tensor<f64>> = inputs.iter().map(read).collect();
         all[at] = all[at].requires_grad();
@@ -211,4 +220,62 @@ fn bad_input_is_named() {
     says(multi_teacher_kd(&a, &[&a, &a], Some(&[0.0, 0.0]), 1.0), "not all 0");
     says(attention(&a, &a), "maps [n, channels, height, width]");
     says(vid(&a, &a, &Tensor::zeros([4])), "a variance [c]");
+}
+
+fn near(what: &str, ours: &Tensor, theirs: &Tensor, most: f32) {
+    assert_eq!(ours.dims(), theirs.dims(), "{what}");
+    for (i, (a, b)) in ours.to_vec().into_iter().zip(theirs.to_vec()).enumerate() {
+        assert!((a - b).abs() <= most * b.abs().max(1.0), "{what}[{i}]: {a}, expected {b}");
+    }
+}
+
+#[test]
+fn the_memory_of_crd_goes_the_way_of_the_authors_code() {
+    let file = fixtures();
+    let read = |key: &str| file.tensor(&format!("crd/{key}")).unwrap();
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    let crd = Crd::new(8, 4, 3, &mut rng).unwrap().temperature(0.3).unwrap();
+    let mut crd = crd.with_banks(&read("bank.s"), &read("bank.t")).unwrap();
+    for step in 0..2 {
+        let read = |key: &str| read(&format!("{step}/{key}"));
+        let whole = |key: &str| -> Vec<usize> {
+            read(key).to_vec().into_iter().map(|x| x as usize).collect()
+        };
+        let s = read("s").requires_grad();
+        let (samples, candidates) = (whole("samples"), whole("candidates"));
+        let loss = crd.loss_with(&s, &read("t"), &samples, &candidates).unwrap();
+        near("crd", &loss.detach(), &read("out"), 1e-5);
+        let gradient = loss.backward().unwrap();
+        near("gradient of crd", gradient.get(&s).unwrap(), &read("grad"), 1e-5);
+        near("student's memory", &crd.banks()[0], &read("bank.s"), 1e-6);
+        near("teacher's memory", &crd.banks()[1], &read("bank.t"), 1e-6);
+    }
+    assert!(crd.loss(&Tensor::zeros([2, 3]), &Tensor::zeros([2, 3]), &[0, 1], &mut rng).is_err());
+    assert!(crd.loss(&Tensor::ones([1, 4]), &Tensor::ones([1, 4]), &[8], &mut rng).is_err());
+}
+
+#[test]
+fn review_fuses_as_the_authors_code() {
+    let file = fixtures();
+    let read = |key: &str| file.tensor(&format!("review/{key}")).unwrap();
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    let mut review = Review::new(&[3, 4, 2], &[4, 5, 6], &mut rng).unwrap();
+    review.for_each_param(|path, param| Ok(param.set_data(&read(path))?)).unwrap();
+    let s: Vec<Tensor> = (0..3).map(|i| read(&format!("s.{i}")).requires_grad()).collect();
+    let t: Vec<Tensor> = (0..3).map(|i| read(&format!("t.{i}"))).collect();
+    let (s, t): (Vec<&Tensor>, Vec<&Tensor>) = (s.iter().collect(), t.iter().collect());
+    let mut cx = Ctx::train(0);
+    let loss = review.loss(&s, &t, &mut cx).unwrap();
+    assert_eq!(cx.take_updates().len(), 3 * 6);
+    near("review", &loss.detach(), &read("out"), 1e-5);
+    let gradient = loss.backward().unwrap();
+    for (i, s) in s.iter().enumerate() {
+        near("gradient", gradient.get(s).unwrap(), &read(&format!("grad.{i}")), 2e-5);
+    }
+    for (path, param) in review.params() {
+        let expected = read(&format!("grad.{path}"));
+        near(&path, gradient.get(param.tensor()).unwrap(), &expected, 2e-5);
+    }
+    assert!(Review::new(&[3], &[4, 5], &mut rng).is_err());
+    assert!(review.loss(&s[..2], &t[..2], &mut cx).unwrap_err().to_string().contains("3 of each"));
 }

@@ -95,7 +95,7 @@ fn a_stale_cache_is_refused() {
     };
     assert!(problem(&mlp(8, 2), &data).contains("weights are others"));
     let other = data.with_features(&data.features().mul_scalar(0.5)).unwrap();
-    assert!(problem(&teacher, &other).contains("data are others"));
+    assert!(problem(&teacher, &other).contains("192 of the 192 samples"));
     // The same weights with another function between them.
     let mut twisted = Sequential::new().push(Flatten);
     let rng = &mut rng(1);
@@ -140,6 +140,8 @@ fn every_relation_trains_by_layer_path_and_leaves_the_student_alone() {
         (Relation::Rkd, 1.0),
         (Relation::Nst, 50.0),
         (Relation::Vid, 1.0),
+        (Relation::Review, 1.0),
+        (Relation::Crd { dimension: 8, negatives: 16 }, 0.8),
     ] {
         let mut student = conv(3, 2);
         let names: Vec<String> = student.params().into_iter().map(|(n, _)| n).collect();
@@ -158,11 +160,21 @@ fn every_relation_trains_by_layer_path_and_leaves_the_student_alone() {
 #[test]
 fn layers_are_paired_by_depth() {
     let x = Tensor::zeros([1, 1, 8, 8]);
-    let pairs = map_layers(&conv(3, 1), &conv(6, 2), &x, 2).unwrap();
-    assert_eq!(pairs, [("conv".into(), "conv".into()), ("act".into(), "act".into())]);
-    assert!(
-        map_layers(&conv(3, 1), &conv(6, 2), &x, 9).unwrap_err().to_string().contains("1 to 2")
-    );
+    let pairs = map_layers(&conv(3, 1), &conv(6, 2), &x, 1).unwrap();
+    assert_eq!(pairs, [("act".into(), "act".into())]);
+    let deep = |width: usize, extra: usize| {
+        let rng = &mut rng(0);
+        let mut net = Sequential::new().named("in", Conv2d::new(1, width, 1, rng));
+        for i in 0..extra {
+            let layer = Conv2d::new(width, width, 2, rng);
+            net = net.named(&format!("c{i}"), layer).named(&format!("a{i}"), Act::Relu);
+        }
+        net.named("flat", Flatten).named("out", Linear::new(width * (8 - extra).pow(2), 2, rng))
+    };
+    let pairs = map_layers(&deep(2, 1), &deep(3, 3), &x, 2).unwrap();
+    assert_eq!(pairs, [("in".into(), "a0".into()), ("a0".into(), "a2".into())]);
+    let error = map_layers(&conv(3, 1), &conv(6, 2), &x, 9).unwrap_err().to_string();
+    assert!(error.contains("1 to 1"), "{error}");
 }
 
 #[test]
@@ -252,6 +264,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(Distill::kd(4.0).weights(0.0, 0.0), &data).contains("above 0"));
     assert!(refused(Distill::kd(4.0).weights(-1.0, 0.0), &data).contains("from 0 on"));
     assert!(refused(Distill::kd(4.0).warmup(2.0), &data).contains("0 to 1"));
+    assert!(refused(Distill::kd(4.0).temperature(Ramp::new(4.0, 0.0)), &data).contains("above 0"));
     assert!(refused(Distill::kd(0.0), &data).contains("temperature is 0"));
     assert!(refused(Distill::new(Soft::LogitMse).anneal(1.0), &data).contains("temperature"));
     let dkd = Soft::Dkd { alpha: 1.0, beta: 8.0, temperature: 4.0 };
@@ -331,4 +344,132 @@ fn calibrated_inputs_saturate_and_bad_ones_are_named() {
     says(small.forward(&typical.requires_grad(), cx).unwrap_err(), "no gradient");
     let odd = Tensor::full([2, 2], f32::NAN);
     assert!(Int8Linear::from_weights(&odd, None).unwrap_err().to_string().contains("finite"));
+}
+
+#[test]
+fn layers_are_found_projected_and_cached() {
+    let data = few().select(&(0..48).collect::<Vec<_>>()).unwrap();
+    let teacher = trained(conv(6, 1), &data);
+    // Without names: maps are paired with maps.
+    let auto = Distill::kd(4.0).budget(2, 16).hints(&[], Relation::Attention, 100.0);
+    let report = auto.fit(&teacher, &mut conv(3, 2), &data).unwrap();
+    assert!(report.history.records[1].train["loss.hints"] > 0.0);
+    // A map of the teacher and a vector of the student: pooled and projected.
+    for relation in [Relation::Features, Relation::Vid] {
+        let mixed = Distill::kd(4.0).budget(2, 16).hint("hidden", "act", relation, 1.0);
+        mixed.fit(&teacher, &mut mlp(8, 2), &data).unwrap();
+    }
+    let maps = Distill::kd(4.0).hint("hidden", "act", Relation::Attention, 1.0);
+    let error = maps.fit(&teacher, &mut mlp(8, 2), &data).unwrap_err().to_string();
+    assert!(error.contains("maps [n, c, h, w]"), "{error}");
+    // Two layers of other widths: a flow, through convolutions.
+    let two = |width: usize, seed: u64| {
+        let rng = &mut rng(seed);
+        Sequential::new()
+            .named("a", Conv2d::new(1, width, 3, rng))
+            .named("b", Conv2d::new(width, width + 1, 3, rng))
+            .push(Flatten)
+            .push(Linear::new(16 * (width + 1), 10, rng))
+    };
+    let flow = Distill::kd(4.0).budget(4, 16);
+    let flow = flow.hints(&[("a", "a"), ("b", "b")], Relation::Flow, 10.0);
+    let report = flow.fit(&two(4, 1), &mut two(2, 2), &data).unwrap();
+    let hint = |i: usize| report.history.records[i].train["loss.hints"];
+    assert!(hint(3) < hint(0));
+    // Cached features are live ones, up to the order of sums in larger batches.
+    let near = |a: &[f32], b: &[f32]| {
+        let off = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(a.len() == b.len() && off < 1e-3, "{off}");
+    };
+    let live = Distill::kd(4.0).budget(2, 16).hint("act", "act", Relation::Features, 1.0);
+    let run = |recipe: &Distill| {
+        let mut student = conv(3, 2);
+        recipe.fit(&teacher, &mut student, &data).unwrap();
+        weights(&student)
+    };
+    near(&run(&live), &run(&live.clone().cache_hints()));
+    // And so do those that were stored before.
+    let layers = ["act".to_owned()];
+    let ask = Ask { views: None, layers: &layers };
+    let stored = TeacherCache::compute_with(&[&teacher], &data, ask).unwrap();
+    let mut student = conv(3, 2);
+    live.fit_stored(&stored, &mut student, &data).unwrap();
+    near(&weights(&student), &run(&live));
+    let bare = TeacherCache::compute(&[&teacher], &data).unwrap();
+    assert!(live.fit_stored(&bare, &mut student, &data).is_err());
+}
+
+#[test]
+fn views_are_keys_and_belong_to_samples() {
+    let data = few().select(&(0..40).collect::<Vec<_>>()).unwrap();
+    let teacher = trained(conv(4, 1), &data);
+    let shift = |part| tl_data::transform::RandomAffine::new().translate(part);
+    let views = Views::new("shift", 3, 7, shift(0.2)).unwrap();
+    fn ask(views: &Views) -> Ask<'_> {
+        Ask { views: Some(views), layers: &[] }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views");
+    let stored =
+        TeacherCache::open_or_compute_with(&path, Storage::F32, &[&teacher], &data, ask(&views))
+            .unwrap();
+    assert_eq!((stored.views(), stored.len()), (3, 40));
+    // What is stored of view 2 is what the teacher says of it.
+    let seen = views.of(&data, 2).unwrap();
+    let live = outputs(&teacher, seen.features()).unwrap();
+    let all: Vec<usize> = (0..40).collect();
+    assert_eq!(stored.rows_of(2, &all).unwrap()[0].to_vec(), live.to_vec());
+    // A part of the data in another order finds its own rows.
+    let part = data.select(&[30, 2, 17]).unwrap();
+    let again = TeacherCache::open_with(&path, &[&teacher], &part, ask(&views)).unwrap();
+    let own = stored.rows_of(1, &[30, 2, 17]).unwrap()[0].to_vec();
+    assert_eq!(again.rows_of(1, &[0, 1, 2]).unwrap()[0].to_vec(), own);
+    assert_eq!(views.of(&part, 1).unwrap().features().to_vec()[..64], {
+        let whole = views.of(&data, 1).unwrap();
+        whole.features().to_vec()[30 * 64..31 * 64].to_vec()
+    });
+    // Another augmentation is refused, under the same name too.
+    for other in [
+        Views::new("shift", 2, 7, shift(0.2)).unwrap(),
+        Views::new("shift", 3, 8, shift(0.2)).unwrap(),
+        Views::new("shift", 3, 7, shift(0.4)).unwrap(),
+    ] {
+        let error = TeacherCache::open_with(&path, &[&teacher], &data, ask(&other)).unwrap_err();
+        assert!(error.to_string().contains("augmentation is another"), "{error}");
+    }
+    assert!(TeacherCache::open(&path, &[&teacher], &data).is_err());
+    // Training with the file is training with the live teacher.
+    let recipe = Distill::kd(4.0).budget(4, 16);
+    let run = |recipe: &Distill| {
+        let mut student = mlp(8, 2);
+        recipe.fit_augmented(&teacher, &mut student, &data, &views).unwrap();
+        weights(&student)
+    };
+    let cached = recipe.clone().cache(&path, Storage::F32);
+    assert_eq!(run(&recipe), run(&cached));
+    let mut plain = mlp(8, 2);
+    recipe.fit(&teacher, &mut plain, &data).unwrap();
+    assert_ne!(run(&recipe), weights(&plain));
+}
+
+#[test]
+fn embeddings_are_distilled_by_the_builder_too() {
+    let data = few().select(&(0..64).collect::<Vec<_>>()).unwrap().without_targets();
+    let embed = |width: usize, out: usize, seed: u64| {
+        let rng = &mut rng(seed);
+        let net = Sequential::new().push(Flatten).push(Linear::new(64, width, rng));
+        net.push(Act::Relu).push(Linear::new(width, out, rng))
+    };
+    let teacher = embed(32, 12, 1);
+    for (soft, width) in [
+        (Soft::EmbeddingCosine, 12),
+        (Soft::SimilarityKl { temperature: 0.1 }, 5),
+        (Soft::LogitMse, 12),
+    ] {
+        let mut student = embed(8, width, 2);
+        let recipe = Distill::new(soft).hard(0.0).budget(12, 16).lr(1e-2);
+        let report = recipe.fit(&teacher, &mut student, &data).unwrap();
+        let loss = |i: usize| report.history.records[i].train["loss.soft"];
+        assert!(loss(11) < 0.6 * loss(0), "{soft:?}: {} {}", loss(0), loss(11));
+    }
 }

@@ -5,6 +5,7 @@
 //! to the smaller one.
 
 mod attention;
+mod crd;
 mod fitnets;
 mod flow;
 mod nst;
@@ -15,11 +16,12 @@ mod similarity;
 mod vid;
 
 pub use attention::attention;
+pub use crd::{Crd, contrast};
 pub use fitnets::hint;
 pub use flow::{flow, flow_of};
 pub use nst::nst;
 pub use pkt::pkt;
-pub use review::hierarchical_context;
+pub use review::{Review, hierarchical_context};
 pub use rkd::{rkd, rkd_angle, rkd_distance};
 pub use similarity::similarity_preserving;
 pub use vid::{VID_START, vid};

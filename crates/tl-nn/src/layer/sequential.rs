@@ -1,6 +1,7 @@
 //! Layers one after another, and around.
 
 use crate::{Ctx, Forward, Module, Result, Visit, VisitMut, module};
+use std::any::Any;
 use tl_tensor::Tensor;
 
 /// Any layer, behind a pointer. Every [`Forward`] is one.
@@ -16,6 +17,8 @@ pub trait Layer: Send + Sync {
     fn show_mut(&mut self, v: &mut dyn VisitMut);
     /// A copy.
     fn boxed(&self) -> Box<dyn Layer>;
+    /// The layer itself, to ask what it is: `as_any().downcast_ref::<Linear>()`.
+    fn as_any(&self) -> &dyn Any;
 }
 
 impl<F: Forward + 'static> Layer for F {
@@ -30,6 +33,9 @@ impl<F: Forward + 'static> Layer for F {
     }
     fn boxed(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }
 
@@ -76,6 +82,14 @@ impl Sequential {
         self
     }
 
+    /// Adds a layer that is behind a pointer already, such as a copy of one of
+    /// [`layers`](Self::layers).
+    #[must_use]
+    pub fn boxed(mut self, name: &str, layer: Box<dyn Layer>) -> Self {
+        self.layers.push((name.to_owned(), layer));
+        self
+    }
+
     /// Puts another layer in the place of the one of this name: a new head.
     /// Returns whether there was one.
     pub fn replace(&mut self, name: &str, layer: impl Forward + 'static) -> bool {
@@ -86,6 +100,17 @@ impl Sequential {
             }
             None => false,
         }
+    }
+
+    /// The layers with their names, in order: for those who have to know what a
+    /// network is made of, such as a compiler to integers.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
+        self.layers.iter().map(|(name, layer)| (name.as_str(), layer.as_ref()))
+    }
+
+    /// The layer of this name, if it is of this type.
+    pub fn get<L: Forward + 'static>(&self, name: &str) -> Option<&L> {
+        self.layers().find(|(n, _)| *n == name).and_then(|(_, l)| l.as_any().downcast_ref())
     }
 
     /// The number of layers.

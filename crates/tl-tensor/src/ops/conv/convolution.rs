@@ -92,6 +92,12 @@ impl Conv {
         self
     }
 
+    /// Stride, padding and dilation on each axis, and the groups: for those who
+    /// compute a convolution themselves.
+    pub fn parts(&self) -> ([[usize; 2]; 3], usize) {
+        ([self.stride, self.padding, self.dilation], self.groups)
+    }
+
     fn check(&self, op: &'static str) -> Result<()> {
         let numbers =
             [self.stride[0], self.stride[1], self.dilation[0], self.dilation[1], self.groups];

@@ -68,6 +68,12 @@ impl Pool {
         self
     }
 
+    /// Kernel, stride, padding and dilation on each axis: for those who pool
+    /// themselves.
+    pub fn parts(&self) -> [[usize; 2]; 4] {
+        [self.kernel, self.stride, self.padding, self.dilation]
+    }
+
     /// The windows along one axis.
     fn axis(&self, op: &'static str, a: usize, size: usize) -> Result<Vec<Window>> {
         let (kernel, stride, padding) = (self.kernel[a], self.stride[a], self.padding[a]);

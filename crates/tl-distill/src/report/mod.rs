@@ -1,119 +1,56 @@
 //! What distillation gave: quality over seeds, size and speed.
 
+mod html;
+mod measure;
+mod picture;
+
+pub use measure::{Measured, macs};
+
 use crate::{Distill, Result, agreement, outputs};
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Instant};
+use std::{fmt, path::Path, time::Instant};
 use tl_data::Dataset;
 use tl_nn::{
-    Ctx, Forward, Indices, ModuleExt, Tensor,
-    metric::{Trials, accuracy, expected_calibration_error},
+    Forward, Indices, Tensor,
+    metric::{Comparison, Trials, Verdict, accuracy},
 };
 
 /// The name of the baseline in every report.
 pub const NO_TEACHER: &str = "no teacher";
-
-/// Size, speed and quality of one network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    /// What it is.
-    pub name: String,
-    /// Numbers in parameters.
-    pub parameters: usize,
-    /// Bytes of parameters and buffers as they are stored.
-    pub bytes: usize,
-    /// Multiply-adds with weights for one sample; `None` if a layer with a
-    /// weight does not name its output, so that they cannot be counted.
-    pub macs: Option<u64>,
-    /// Median milliseconds of a pass with one sample.
-    pub latency_1: f64,
-    /// Median milliseconds of a pass with 32 samples.
-    pub latency_32: f64,
-    /// Accuracy on the test set.
-    pub accuracy: f64,
-    /// The part of the test set where it names the teacher's class.
-    pub agreement: f64,
-    /// Expected calibration error with 15 bins.
-    pub calibration: f64,
-}
 
 /// Networks side by side; the first is the teacher.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CompressionReport {
     /// One line for each network.
     pub networks: Vec<Measured>,
+    /// Each way against the same student without a teacher, paired over seeds.
+    #[serde(default)]
+    pub paired: Vec<Paired>,
 }
 
-/// The multiply-adds of a model's weights for one sample: for every parameter
-/// called `weight` the numbers of its layer's output times the inputs of each.
-/// Products of activations, as in attention, are not counted.
-///
-/// `None` if a weight's layer is no [tap](Ctx::tap).
-///
-/// # Errors
-/// Those of the model.
-pub fn macs(model: &impl Forward, sample: &Tensor) -> Result<Option<u64>> {
-    let mut cx = Ctx::eval().capture("**")?;
-    let y = model.forward(sample, &mut cx)?;
-    let taps = cx.take_taps();
-    let mut sum = 0_u64;
-    for (path, param) in model.params() {
-        let dims = param.dims();
-        if dims.len() < 2 {
-            continue;
+/// A way against the student without a teacher: the difference of accuracies,
+/// seed by seed, with its 95% interval and p (paired t-test).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paired {
+    /// The way.
+    pub name: String,
+    /// The difference.
+    pub comparison: Comparison,
+    /// What the test says at the 5% level.
+    pub verdict: Verdict,
+}
+
+impl CompressionReport {
+    /// Fills in the paired tests; none where there are fewer than two seeds.
+    pub(crate) fn pair(&mut self, trials: &Trials) -> Result<()> {
+        self.paired.clear();
+        for way in trials.ways.iter().skip(1).filter(|w| w.results.len() > 1) {
+            let name = way.name.clone();
+            let comparison = trials.against_baseline(&name)?;
+            let verdict = trials.verdict(&name)?;
+            self.paired.push(Paired { name, comparison, verdict });
         }
-        let layer = path.strip_suffix(".weight").unwrap_or("");
-        let output = match taps.iter().find(|(name, _)| name == layer) {
-            Some((_, output)) => output.numel(),
-            None if path == "weight" => y.numel(),
-            None => return Ok(None),
-        };
-        sum += output as u64 * dims[1..].iter().product::<usize>() as u64;
-    }
-    Ok(Some(sum / sample.size(0)?.max(1) as u64))
-}
-
-fn latency(model: &impl Forward, data: &Dataset, size: usize) -> Result<f64> {
-    let rows: Vec<usize> = (0..size).map(|i| i % data.len()).collect();
-    let x = data.features().index_select(0, &Indices::from(rows))?;
-    let mut times = Vec::new();
-    for i in 0..18 {
-        let start = Instant::now();
-        let y = model.forward(&x, &mut Ctx::eval())?;
-        std::hint::black_box(&y);
-        if i >= 3 {
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
-}
-
-impl Measured {
-    /// Measures a classifier on a test set. `teacher` are the teacher's logits
-    /// of the same samples.
-    ///
-    /// # Errors
-    /// Those of the model; a set without classes or samples.
-    pub fn of(name: &str, model: &impl Forward, test: &Dataset, teacher: &Tensor) -> Result<Self> {
-        let logits = outputs(model, test.features())?;
-        let labels = Indices::from(test.labels()?);
-        let mut frozen = model.clone();
-        frozen.for_each_param(|_, p| {
-            p.set_frozen(true);
-            Ok(())
-        })?;
-        let dict = model.state_dict();
-        Ok(Self {
-            name: name.to_owned(),
-            parameters: model.count_params().1,
-            bytes: dict.iter().map(|(_, w)| w.bytes().len()).sum(),
-            macs: macs(&frozen, &test.features().narrow(0, 0, 1)?.contiguous())?,
-            latency_1: latency(&frozen, test, 1)?,
-            latency_32: latency(&frozen, test, 32)?,
-            accuracy: accuracy(&logits, &labels)?,
-            agreement: agreement(&logits, teacher)?,
-            calibration: expected_calibration_error(&logits.softmax(-1)?, &labels, 15)?,
-        })
+        Ok(())
     }
 }
 
@@ -156,6 +93,45 @@ pub struct DistillReport {
     pub compression: CompressionReport,
 }
 
+impl DistillReport {
+    /// The whole report as JSON.
+    ///
+    /// # Errors
+    /// None that numbers could cause.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|e| tl_nn::Error::other(e).into())
+    }
+
+    /// The whole report as a page for the browser that needs nothing but
+    /// itself: the tables, and a picture of size, accuracy and latency.
+    pub fn to_html(&self) -> String {
+        html::page(self)
+    }
+
+    /// The picture of that page as SVG: bytes from left to right, accuracy
+    /// upwards, and a circle whose area is the median latency of 32 samples.
+    pub fn to_svg(&self) -> String {
+        picture::svg(&self.compression.networks)
+    }
+
+    /// Writes the page and, beside it, the JSON file.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn save(&self, html: impl AsRef<Path>) -> Result<()> {
+        let html = html.as_ref();
+        let write = |path: &Path, text: String| {
+            let io = |source| tl_nn::Error::Io { path: path.to_owned(), source };
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(io)?;
+            }
+            std::fs::write(path, text).map_err(io)
+        };
+        write(html, self.to_html())?;
+        Ok(write(&html.with_extension("json"), self.to_json()?)?)
+    }
+}
+
 impl fmt::Display for DistillReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n{}\n{}", self.trials, self.agreement, self.compression)
@@ -190,6 +166,7 @@ pub fn compare<T: Forward, S: Forward>(
     let all: Vec<(&str, &Distill)> =
         std::iter::once((NO_TEACHER, &alone)).chain(ways.iter().map(|(n, w)| (*n, w))).collect();
     for seed in 0..seeds {
+        let mut alone: Option<Tensor> = None;
         for (way, setup) in &all {
             let mut student = make(seed);
             let start = Instant::now();
@@ -199,10 +176,16 @@ pub fn compare<T: Forward, S: Forward>(
             report.trials.push(way, accuracy(&logits, &labels)?, seconds);
             report.agreement.push(way, agreement(&logits, &said)?, seconds);
             if seed + 1 == seeds {
-                report.compression.networks.push(Measured::of(way, &student, test, &said)?);
+                let mut measured = Measured::of(way, &student, test, &said)?;
+                if let Some(alone) = &alone {
+                    measured = measured.against(&logits, alone, test)?;
+                }
+                report.compression.networks.push(measured);
             }
+            alone.get_or_insert(logits);
         }
     }
+    report.compression.pair(&report.trials)?;
     Ok(report)
 }
 
