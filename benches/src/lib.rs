@@ -8,6 +8,7 @@ pub mod fill;
 pub mod measure;
 pub mod memory;
 pub mod peer;
+pub mod scaling;
 pub mod serve;
 pub mod table;
 pub mod workloads;

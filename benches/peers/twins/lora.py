@@ -21,12 +21,12 @@ class Adapted(nn.Module):
 
 
 class Parts(nn.Module):
-    """Submodules under BERT's names."""
+    """Submodules under BERT's names, one of which is `self`."""
 
-    def __init__(self, **parts):
+    def __init__(this, **parts):
         super().__init__()
         for name, part in parts.items():
-            self.add_module(name, part)
+            this.add_module(name, part)
 
 
 def norm():

@@ -143,9 +143,9 @@ fn compare(args: &Args) -> Outcome {
     let mut table = Table::new(args.json.clone(), args.merge)?;
     println!("{threads} threads; time and memory: ours, then the peer's");
     table.head();
-    let mut all = Peers { args, idle: Vec::new() };
+    let mut peers = Peers { args, idle: Vec::new() };
     for workload in &workloads {
-        if let Err(error) = side_by_side(&mut all, workload, threads, &mut table) {
+        if let Err(error) = side_by_side(&mut peers, workload, threads, &mut table) {
             table.skip(workload.name, "-", &error.to_string())?;
         }
     }
@@ -154,17 +154,17 @@ fn compare(args: &Args) -> Outcome {
 
 /// All peers of a workload that are there, in turns with our side.
 fn side_by_side(
-    all: &mut Peers<'_>,
+    from: &mut Peers<'_>,
     workload: &Workload,
     threads: usize,
     table: &mut Table,
 ) -> Outcome {
-    let args = all.args;
+    let args = from.args;
     let mut ours = Worker::ours()?;
     let digests = ours.setup(workload.name, "ours", threads)?;
     let mut peers: Vec<(&'static str, Worker)> = Vec::new();
     for &peer in workload.peers {
-        let mut worker = match all.worker(peer) {
+        let mut worker = match from.worker(peer) {
             Ok(Some(worker)) => worker,
             Ok(None) => continue,
             Err(error) => {
@@ -181,7 +181,7 @@ fn side_by_side(
             Ok(()) => peers.push((peer, worker)),
             Err(error) => {
                 table.skip(workload.name, peer, &error.to_string())?;
-                all.back(peer, worker);
+                from.back(peer, worker);
             }
         }
     }
@@ -201,7 +201,7 @@ fn side_by_side(
         table.row(Row::new(workload.name, peer, threads, [&times[0], theirs], steps, memory))?;
     }
     for (peer, worker) in peers {
-        all.back(peer, worker);
+        from.back(peer, worker);
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use super::{Run, Workload};
 use crate::{Outcome, fill::numbers};
 use tl_nn::{Adam, GradOptions, Optimizer, Param, Reduction, Result, Tensor, grad, loss, module};
 
-const TASKS: usize = 25;
 const POINTS: usize = 10;
 
 /// 1-40-40-1.
@@ -27,7 +26,8 @@ fn forward(weights: &[Tensor], x: &Tensor) -> Result<Tensor> {
     Ok(h)
 }
 
-fn setup(inner_steps: usize) -> Outcome<Run> {
+/// A meta-step on so many sinusoids, all at once.
+pub(crate) fn sinusoid(tasks: usize, inner_steps: usize) -> Outcome<Run> {
     let mut weights = Vec::new();
     for (seed, (out, into)) in [(40, 1), (40, 40), (1, 40)].into_iter().enumerate() {
         let scale = 1.0 / (into as f32).sqrt();
@@ -35,10 +35,10 @@ fn setup(inner_steps: usize) -> Outcome<Run> {
         weights.push(Param::new(Tensor::zeros([1, out])));
     }
     let mut model = Mlp { weights };
-    let points = |seed: u64| numbers(seed, [TASKS, POINTS, 1]).mul_scalar(2.5);
+    let points = |seed: u64| numbers(seed, [tasks, POINTS, 1]).mul_scalar(2.5);
     let (xs, xq) = (points(1), points(2));
-    let amplitude = numbers(3, [TASKS, 1, 1]).affine(1.4, 2.5);
-    let phase = numbers(4, [TASKS, 1, 1]).affine(0.9, 1.6);
+    let amplitude = numbers(3, [tasks, 1, 1]).affine(1.4, 2.5);
+    let phase = numbers(4, [tasks, 1, 1]).affine(0.9, 1.6);
     let wave = |x: &Tensor| -> Result<Tensor> { Ok(x.sub(&phase)?.sin().mul(&amplitude)?) };
     let (ys, yq) = (wave(&xs)?, wave(&xq)?);
     let mut optimizer = Optimizer::new(Adam::new(1e-3));
@@ -46,7 +46,7 @@ fn setup(inner_steps: usize) -> Outcome<Run> {
         let mut fast: Vec<Tensor> = Vec::new();
         for p in &model.weights {
             let (rows, columns) = (p.dims()[0], p.dims()[1]);
-            fast.push(p.tensor().broadcast_to([TASKS, rows, columns])?);
+            fast.push(p.tensor().broadcast_to([tasks, rows, columns])?);
         }
         for _ in 0..inner_steps {
             // The tasks are independent: the gradient of the sum of their
@@ -72,7 +72,7 @@ pub(super) const MAML_SINUSOID_1: Workload = Workload {
     name: "maml_sinusoid_1",
     about: "1-40-40-1, 25 tasks of 10 + 10 points, 1 inner step, second order, one step of Adam",
     peers: &["torch", "torch_vmap"],
-    setup: || setup(1),
+    setup: || sinusoid(25, 1),
     ..Workload::DEFAULT
 };
 
@@ -81,6 +81,6 @@ pub(super) const MAML_SINUSOID_5: Workload = Workload {
     name: "maml_sinusoid_5",
     about: "the same with 5 inner steps",
     peers: &["torch", "torch_vmap"],
-    setup: || setup(5),
+    setup: || sinusoid(25, 5),
     ..Workload::DEFAULT
 };

@@ -42,10 +42,8 @@ pub(super) const MAML_CONV4: Workload = Workload {
         let config = Conv4Config { width: 32, ..Conv4Config::default() };
         let mut net = Conv4::new(&config, &mut ChaCha8Rng::seed_from_u64(0))?;
         set_weights(10, &mut net)?;
-        let tasks = (0..4).map(|t| Task {
-            support: batch(100 + t, WAYS),
-            query: batch(200 + t, 15 * WAYS),
-        });
+        let tasks = (0..4)
+            .map(|t| Task { support: batch(100 + t, WAYS), query: batch(200 + t, 15 * WAYS) });
         let source = Fixed(tasks.collect());
         let maml = Maml::new(1, 0.4);
         let mut learner = maml.learner(net)?;

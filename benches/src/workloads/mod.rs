@@ -1,16 +1,25 @@
 //! The workloads: each says what it does, and makes the function to be timed.
-//! The twins of `FILE.rs` are in `peers/twins/FILE.py`.
+//! The twins of
+//! `FILE.rs` are in `peers/twins/FILE.py` (those of `ssl.rs` in `ssl_twins.py`).
 
+mod adapt;
 mod chain;
 mod contrastive;
 mod conv;
+mod distill;
 mod image;
 mod lora;
 mod maml;
+mod meta;
 mod mlp;
+mod multi_task;
 mod resnet;
 mod shallow;
+mod ssl;
 mod transformer;
+mod zero_shot;
+
+pub(crate) use maml::sinusoid;
 
 use crate::Outcome;
 use tl_nn::{CrossEntropy, Ctx, Forward, Indices, ModuleExt, Optimizer, Tensor};
@@ -49,7 +58,7 @@ impl Workload {
 }
 
 /// One step of a classifier on a batch: forward, backward, optimiser.
-fn classifier_step(
+pub(crate) fn classifier_step(
     mut net: impl Forward + 'static,
     mut optimizer: Optimizer,
     x: Tensor,
@@ -86,7 +95,20 @@ pub fn all() -> Vec<Workload> {
         shallow::KNN,
         shallow::KMEANS,
         shallow::LOGREG,
+        meta::MAML_CONV4,
+        adapt::DANN_STEP,
+        adapt::SINKHORN,
+        distill::KD_STEP,
+        distill::KD_CACHED,
+        distill::KD_NONE,
+        ssl::AUGMENT,
+        ssl::SIMCLR_STEP,
+        ssl::SIMCLR_PLAIN,
+        ssl::VICREG_LOSS,
+        zero_shot::ESZSL,
+        zero_shot::SENTENCES,
     ];
+    all.extend(multi_task::ALL);
     all.extend(conv::ALL);
     all
 }

@@ -11,9 +11,7 @@ use tl_data::transform::{
     ColourJitter, Compose, GaussianBlur, RandomAffine, RandomCrop, RandomFlip, Transform,
 };
 use tl_models::{Backbone, ResNet, ResNetConfig};
-use tl_nn::{
-    Adam, Conv, Conv2d, Ctx, Forward, GradOptions, ModuleExt, Optimizer, Tensor, grad,
-};
+use tl_nn::{Adam, Conv, Conv2d, Ctx, Forward, GradOptions, ModuleExt, Optimizer, Tensor, grad};
 use tl_ssl::{VicReg, nt_xent, vicreg};
 
 /// Images of a batch.
@@ -50,7 +48,12 @@ pub(super) const AUGMENT: Workload = Workload {
 /// SimCLR with a residual network (Chen et al. 2020).
 fn simclr(augmented: bool) -> Outcome<Run> {
     let rng = &mut ChaCha8Rng::seed_from_u64(0);
-    let config = ResNetConfig { blocks: [1, 1, 1, 1], channels: 1, classes: 128, ..ResNetConfig::resnet18() };
+    let config = ResNetConfig {
+        blocks: [1, 1, 1, 1],
+        channels: 1,
+        classes: 128,
+        ..ResNetConfig::resnet18()
+    };
     let mut net = ResNet::new(&config, rng)?;
     net.conv1 = Conv2d::new(1, 64, 3, rng).options(Conv::new().padding(1)).without_bias();
     set_weights(10, &mut net)?;

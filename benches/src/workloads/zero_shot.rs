@@ -41,8 +41,8 @@ pub(super) const SENTENCES: Workload = Workload {
     about: "all-MiniLM-L6-v2 on 128 sentences of 4 to 60 words, tokenizer included",
     peers: &["sentence_transformers", "torch"],
     setup: || {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../target/models/all-MiniLM-L6-v2");
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/models/all-MiniLM-L6-v2");
         if !folder.exists() {
             return Err("no weights: run tools/fetch-models".into());
         }
