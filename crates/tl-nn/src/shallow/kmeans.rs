@@ -1,6 +1,8 @@
 //! Clusters.
 
-use super::{features, nearest::smallest_of_rows, numbers_of, same_width, squared_distances, squares};
+use super::{
+    features, nearest::smallest_of_rows, numbers_of, same_width, squared_distances, squares,
+};
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
