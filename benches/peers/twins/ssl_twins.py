@@ -1,3 +1,6 @@
+import multiprocessing
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,36 +26,22 @@ def images(channels):
     return numbers(1, BATCH, channels, 28, 28) * 0.25 + 0.5
 
 
-class Views(torch.utils.data.Dataset):
-    """Views of images, one at a time: each has its own random numbers."""
-
-    def __init__(self, x, views, epochs):
-        self.x, self.views, self.length = x, views, len(x) * epochs
-        self.transform = pipeline()
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, i):
-        return [self.transform(self.x[i % BATCH]) for _ in range(self.views)]
-
-
-def batches(x, views, workers):
-    """Batches for ever, prepared by other processes."""
-    while True:
-        loader = torch.utils.data.DataLoader(
-            Views(x, views, 200), BATCH, num_workers=workers, prefetch_factor=2
-        )
-        yield from loader
+def prepare(images):
+    transform = prepare.transform
+    return torch.stack([transform(image) for image in images]).numpy()
 
 
 def augment(variant):
     x = images(3)
-    if variant == "torchvision_workers":
-        stream = batches(x, 1, torch.get_num_threads())
-        return lambda: next(stream)[0]
-    transform = pipeline()
-    return lambda: torch.stack([transform(image) for image in x])
+    prepare.transform = pipeline()
+    if variant == "torchvision":
+        return lambda: prepare(x)
+    # A loader's worker processes, but none that works ahead in our turn.
+    workers = torch.get_num_threads()
+    parts = x.chunk(workers)
+    torch.set_num_threads(1)
+    pool = multiprocessing.get_context("fork").Pool(workers)
+    return lambda: np.concatenate(pool.map(prepare, parts))
 
 
 def resnet():
