@@ -7,7 +7,7 @@ use tl_tensor::{GradOptions, Tensor, grad};
 pub(super) const CHAIN1000: Workload = Workload {
     name: "chain1000",
     about: "1,000 additions of 16 numbers, forward and backward",
-    peers: &["torch", "torch_compile", "candle", "burn"],
+    peers: &["torch", "candle", "burn"],
     setup: || {
         let x = Tensor::<f32>::linspace(-1.0, 1.0, 16).requires_grad();
         let one = Tensor::ones(16);
