@@ -141,6 +141,33 @@ impl Table {
         self.save()
     }
 
+    /// The rows as a table of Markdown, and the geometric means below it.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| workload | against | threads | ours, ms | theirs, ms | times faster | quartiles \
+             | ours, MiB | theirs, MiB |\n|---|---|---|---|---|---|---|---|---|\n",
+        );
+        for row in &self.rows {
+            let [low, high] = row.ratio_iqr;
+            text += &format!(
+                "| `{}` | {} | {} | {:.2} | {:.2} | {:.2} | {low:.2} - {high:.2} | {:.0} | {:.0} |\n",
+                row.workload,
+                row.peer,
+                row.threads,
+                row.ours_ms,
+                row.peer_ms,
+                row.ratio,
+                row.ours_mib,
+                row.peer_mib,
+            );
+        }
+        text.push('\n');
+        for (peer, mean) in &self.means {
+            text += &format!("- geometric mean against {peer}: {mean:.2}\n");
+        }
+        text
+    }
+
     /// Prints the geometric means.
     ///
     /// # Errors

@@ -48,6 +48,9 @@ struct Args {
     /// Keep the rows that FILE has of other workloads and peers.
     #[arg(long, requires = "json")]
     merge: bool,
+    /// Print the rows of the JSON file as a table of Markdown; measure nothing.
+    #[arg(long, requires = "json")]
+    markdown: bool,
     /// List the workloads and what they are.
     #[arg(long)]
     list: bool,
@@ -70,6 +73,8 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = if args.serve {
         serve(stdin().lock(), stdout()).map_err(Into::into)
+    } else if args.markdown {
+        Table::new(args.json.clone(), true).map(|table| print!("{}", table.markdown()))
     } else if args.list {
         all().iter().for_each(|w| println!("{:<24} {}", w.name, w.about));
         Ok(())
