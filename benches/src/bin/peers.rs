@@ -23,7 +23,8 @@ struct Args {
     /// A Python interpreter with PyTorch installed.
     #[arg(long)]
     python: Option<String>,
-    /// The program of benches/peers/rust, for candle and burn.
+    /// A program with the twins in candle and burn, which speaks the protocol
+    /// of src/serve.rs.
     #[arg(long, value_name = "PROGRAM")]
     rust_peers: Option<PathBuf>,
     /// Only this workload, or those that begin so and go on with `*`; may be
@@ -66,8 +67,7 @@ a Python interpreter with PyTorch is needed:
     peers-env/bin/pip install torch numpy
     cargo run --release -p tl-bench --bin peers -- --python peers-env/bin/python
 
-or the program of benches/peers/rust with `--rust-peers`, or `--alone` to time
-this side only";
+or `--rust-peers`, or `--alone` to time this side only";
 
 fn main() -> ExitCode {
     let args = Args::parse();
