@@ -7,7 +7,7 @@ use tl_tensor::{GradOptions, Tensor, grad};
 pub(super) const CHAIN1000: Workload = Workload {
     name: "chain1000",
     about: "1,000 additions of 16 numbers, forward and backward",
-    peers: &["torch"],
+    peers: &["torch", "candle", "burn"],
     setup: || {
         let x = Tensor::<f32>::linspace(-1.0, 1.0, 16).requires_grad();
         let one = Tensor::ones(16);
@@ -16,8 +16,10 @@ pub(super) const CHAIN1000: Workload = Workload {
             for _ in 1..1000 {
                 y = y.add(&one)?;
             }
-            grad(&y.sum_all(), &[&x], GradOptions::new())?;
-            Ok(())
+            let y = y.sum_all();
+            let slope = grad(&y, &[&x], GradOptions::new())?.remove(0);
+            Ok(y.detach().add(&slope)?)
         }))
     },
+    ..Workload::DEFAULT
 };

@@ -1,26 +1,23 @@
 //! A contrastive loss.
 
 use super::Workload;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use tl_nn::{CrossEntropy, Indices, Tensor};
+use crate::fill::numbers;
+use tl_nn::Tensor;
+use tl_tensor::{GradOptions, grad};
 
 /// NT-Xent (Chen et al. 2020, eq. 1) of two views.
 pub(super) const NTXENT: Workload = Workload {
     name: "ntxent",
     about: "two views of 256 embeddings of 128 numbers, temperature 0.5, forward and backward",
-    peers: &["torch"],
+    peers: &["torch", "torch_compile"],
     setup: || {
-        let rng = &mut ChaCha8Rng::seed_from_u64(0);
-        let z = Tensor::randn([512, 128], rng).requires_grad();
-        let target: Indices = (0..512).map(|i| (i + 256) % 512).collect::<Vec<_>>().into();
-        let diagonal = Tensor::eye(512);
+        let a: Tensor = numbers(1, [256, 128]).requires_grad();
+        let b: Tensor = numbers(2, [256, 128]).requires_grad();
         Ok(Box::new(move || {
-            let n = z.div(&z.norm(1, true)?)?;
-            let similarity = n.matmul(&n.t()?)?.mul_scalar(2.0);
-            let similarity = similarity.masked_fill(&diagonal, f32::NEG_INFINITY)?;
-            CrossEntropy::new().loss(&similarity, &target)?.backward()?;
-            Ok(())
+            let loss = tl_ssl::nt_xent(&a, &b, 0.5)?;
+            let slopes = grad(&loss, &[&a, &b], GradOptions::new())?;
+            Ok(slopes[0].add(&slopes[1])?)
         }))
     },
+    ..Workload::DEFAULT
 };

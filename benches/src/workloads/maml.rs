@@ -1,11 +1,9 @@
 //! Second-order MAML on sinusoids (Finn et al. 2017, section 5.1).
 
 use super::{Run, Workload};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use crate::{Outcome, fill::numbers};
 use tl_nn::{Adam, GradOptions, Optimizer, Param, Reduction, Result, Tensor, grad, loss, module};
 
-const TASKS: usize = 25;
 const POINTS: usize = 10;
 
 /// 1-40-40-1.
@@ -28,19 +26,19 @@ fn forward(weights: &[Tensor], x: &Tensor) -> Result<Tensor> {
     Ok(h)
 }
 
-fn setup(inner_steps: usize) -> Result<Run> {
-    let rng = &mut ChaCha8Rng::seed_from_u64(0);
+/// A meta-step on so many sinusoids, all at once.
+pub(crate) fn sinusoid(tasks: usize, inner_steps: usize) -> Outcome<Run> {
     let mut weights = Vec::new();
-    for (out, into) in [(40, 1), (40, 40), (1, 40)] {
+    for (seed, (out, into)) in [(40, 1), (40, 40), (1, 40)].into_iter().enumerate() {
         let scale = 1.0 / (into as f32).sqrt();
-        weights.push(Param::new(Tensor::randn([out, into], rng).mul_scalar(scale)));
+        weights.push(Param::new(numbers(10 + seed as u64, [out, into]).mul_scalar(scale)));
         weights.push(Param::new(Tensor::zeros([1, out])));
     }
     let mut model = Mlp { weights };
-    let points = |rng: &mut ChaCha8Rng| Tensor::uniform([TASKS, POINTS, 1], -5.0, 5.0, rng);
-    let (xs, xq) = (points(rng), points(rng));
-    let amplitude = Tensor::uniform([TASKS, 1, 1], 0.1, 5.0, rng);
-    let phase = Tensor::uniform([TASKS, 1, 1], 0.0, std::f32::consts::PI, rng);
+    let points = |seed: u64| numbers(seed, [tasks, POINTS, 1]).mul_scalar(2.5);
+    let (xs, xq) = (points(1), points(2));
+    let amplitude = numbers(3, [tasks, 1, 1]).affine(1.4, 2.5);
+    let phase = numbers(4, [tasks, 1, 1]).affine(0.9, 1.6);
     let wave = |x: &Tensor| -> Result<Tensor> { Ok(x.sub(&phase)?.sin().mul(&amplitude)?) };
     let (ys, yq) = (wave(&xs)?, wave(&xq)?);
     let mut optimizer = Optimizer::new(Adam::new(1e-3));
@@ -48,7 +46,7 @@ fn setup(inner_steps: usize) -> Result<Run> {
         let mut fast: Vec<Tensor> = Vec::new();
         for p in &model.weights {
             let (rows, columns) = (p.dims()[0], p.dims()[1]);
-            fast.push(p.tensor().broadcast_to([TASKS, rows, columns])?);
+            fast.push(p.tensor().broadcast_to([tasks, rows, columns])?);
         }
         for _ in 0..inner_steps {
             // The tasks are independent: the gradient of the sum of their
@@ -64,9 +62,8 @@ fn setup(inner_steps: usize) -> Result<Run> {
                 .collect::<Result<_>>()?;
         }
         let query = loss::mse(&forward(&fast, &xq)?, &yq, Reduction::Mean)?;
-        let gradients = query.backward()?;
-        optimizer.step(&mut model, &gradients)?;
-        Ok(())
+        optimizer.step(&mut model, &query.backward()?)?;
+        Ok(query.detach())
     }))
 }
 
@@ -75,7 +72,8 @@ pub(super) const MAML_SINUSOID_1: Workload = Workload {
     name: "maml_sinusoid_1",
     about: "1-40-40-1, 25 tasks of 10 + 10 points, 1 inner step, second order, one step of Adam",
     peers: &["torch", "torch_vmap"],
-    setup: || setup(1),
+    setup: || sinusoid(25, 1),
+    ..Workload::DEFAULT
 };
 
 /// Five inner steps.
@@ -83,5 +81,6 @@ pub(super) const MAML_SINUSOID_5: Workload = Workload {
     name: "maml_sinusoid_5",
     about: "the same with 5 inner steps",
     peers: &["torch", "torch_vmap"],
-    setup: || setup(5),
+    setup: || sinusoid(25, 5),
+    ..Workload::DEFAULT
 };

@@ -1,6 +1,8 @@
 //! Clusters.
 
-use super::{features, same_width, squared_distances};
+use super::{
+    features, nearest::smallest_of_rows, numbers_of, same_width, squared_distances, squares,
+};
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -96,12 +98,17 @@ impl KMeans {
     }
 
     fn run(&self, x: &Tensor, rng: &mut ChaCha8Rng) -> Result<Clusters> {
-        let mut centres = self.seeds(x, rng)?;
+        let own = squares(x)?;
+        let mut centres = self.seeds(x, &own, rng)?;
         let mut labels = Vec::new();
         let mut iteration = 0;
         loop {
-            let (near, ids) = squared_distances(x, &centres)?.topk(1, 1, false)?;
-            let (near, found) = (near.to_vec(), ids.as_slice().to_vec());
+            let cross = x.matmul(&centres.t()?)?;
+            let shift = squares(&centres)?;
+            let best = smallest_of_rows(1, &numbers_of(&cross), self.clusters, -2.0, &shift);
+            let best = best.into_iter().map(|row| row[0]).zip(&own);
+            let (near, found): (Vec<f32>, Vec<usize>) =
+                best.map(|((value, id), own)| ((value + own).max(0.0), id)).unzip();
             let done = found == labels || iteration == self.iterations;
             labels = found;
             if done {
@@ -132,14 +139,15 @@ impl KMeans {
 
     /// Each further seed is drawn in proportion to its squared distance from
     /// those there are.
-    fn seeds(&self, x: &Tensor, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    fn seeds(&self, x: &Tensor, own: &[f32], rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let n = x.dims()[0];
         let mut picked = vec![rng.random_range(0..n)];
         let mut near = vec![f32::INFINITY; n];
         while picked.len() < self.clusters {
-            let last = x.narrow(0, picked[picked.len() - 1], 1)?;
-            for (near, far) in near.iter_mut().zip(squared_distances(x, &last)?.to_vec()) {
-                *near = near.min(far);
+            let last = picked[picked.len() - 1];
+            let cross = x.matmul(&x.narrow(0, last, 1)?.t()?)?.to_vec();
+            for ((near, own_i), cross) in near.iter_mut().zip(own).zip(cross) {
+                *near = near.min((own_i + own[last] - 2.0 * cross).max(0.0));
             }
             let total: f64 = near.iter().copied().map(f64::from).sum();
             let mut left = rng.random::<f64>() * total;

@@ -15,6 +15,7 @@ mod centroid;
 mod decompose;
 mod kmeans;
 mod logistic;
+mod nearest;
 mod neighbours;
 mod pca;
 mod ridge;
@@ -84,4 +85,17 @@ fn squared_distances(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let xx = x.square().sum(1, true)?;
     let yy = y.square().sum(1, false)?;
     Ok(x.matmul(&y.t()?)?.mul_scalar(-2.0).add(&xx)?.add(&yy)?.clamp(0.0, f32::INFINITY))
+}
+
+/// The squared length of each row.
+fn squares(x: &Tensor) -> Result<Vec<f32>> {
+    Ok(x.square().sum(1, false)?.to_vec())
+}
+
+/// The numbers, row by row; not copied if they lie so.
+fn numbers_of(x: &Tensor) -> std::borrow::Cow<'_, [f32]> {
+    match x.view().ok().and_then(|view| view.to_slice()) {
+        Some(slice) => slice.into(),
+        None => x.to_vec().into(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Nearest neighbours.
 
-use super::{features, labels, same_width, squared_distances};
+use super::{features, labels, nearest::smallest_of_rows, numbers_of, same_width, squares};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use tl_tensor::{Indices, Tensor};
@@ -35,15 +35,17 @@ pub enum Distance {
 #[derive(Clone, Debug)]
 pub struct KNearest {
     x: Tensor,
+    /// What each sample adds to `scale · query·sample`.
+    shift: Vec<f32>,
     y: Vec<usize>,
     classes: usize,
     k: usize,
     distance: Distance,
 }
 
-/// Queries that are compared with all samples at once: the block of
-/// distances stays in the cache.
-const BLOCK: usize = 64;
+/// Queries that are compared with all samples at once: so many that bringing
+/// the samples into the form for the product costs little.
+const BLOCK: usize = 256;
 
 impl KNearest {
     /// Remembers features `[n, d]` and their labels in `0..classes`.
@@ -58,7 +60,8 @@ impl KNearest {
             return Err(Error::argument("k nearest", "k", k, format!("1 to {n}, the samples")));
         }
         let distance = Distance::Euclidean;
-        Ok(Self { x: x.detach().contiguous(), y: y.to_vec(), classes, k, distance })
+        let x = x.detach().contiguous();
+        Ok(Self { shift: squares(&x)?, x, y: y.to_vec(), classes, k, distance })
     }
 
     /// Another distance.
@@ -69,6 +72,7 @@ impl KNearest {
         if let Distance::Cosine { temperature } = distance {
             super::positive("k nearest", "temperature", temperature)?;
             self.x = unit(&self.x)?;
+            self.shift.fill(0.0);
         }
         self.distance = distance;
         Ok(self)
@@ -85,13 +89,22 @@ impl KNearest {
         let (mut far, mut ids) = (Vec::with_capacity(m * self.k), Vec::with_capacity(m * self.k));
         for start in (0..m).step_by(BLOCK) {
             let block = queries.narrow(0, start, BLOCK.min(m - start))?;
-            let distances = match self.distance {
-                Distance::Euclidean => squared_distances(&block, &self.x)?,
-                Distance::Cosine { .. } => unit(&block)?.matmul(&self.x.t()?)?.neg(),
+            // |q - x|² = |q|² + (|x|² - 2 q·x), or minus the cosine.
+            let (block, scale, own) = match self.distance {
+                Distance::Euclidean => (block.clone(), -2.0, squares(&block)?),
+                Distance::Cosine { .. } => (unit(&block)?, -1.0, Vec::new()),
             };
-            let (values, nearest) = distances.topk(self.k, 1, false)?;
-            far.extend(values.to_vec());
-            ids.extend(nearest.as_slice());
+            let cross = block.matmul(&self.x.t()?)?;
+            let cross = numbers_of(&cross);
+            let found = smallest_of_rows(self.k, &cross, self.y.len(), scale, &self.shift);
+            for (i, row) in found.into_iter().enumerate() {
+                let add = own.get(i).copied();
+                far.extend(row.iter().map(|&(value, _)| match add {
+                    Some(own) => (value + own).max(0.0),
+                    None => value,
+                }));
+                ids.extend(row.iter().map(|&(_, id)| id));
+            }
         }
         Ok((Tensor::from_vec(far, [m, self.k])?, Indices::from_vec(ids, [m, self.k])?))
     }
