@@ -107,8 +107,7 @@ fn halves(garments: &Dataset) -> Outcome<(Dataset, Dataset)> {
     let part = |first: bool| -> Outcome<Dataset> {
         let chosen: Vec<usize> = (0..10).filter(|c| FIRST.contains(c) == first).collect();
         let labels = garments.labels()?;
-        let at: Vec<usize> =
-            (0..garments.len()).filter(|&i| chosen.contains(&labels[i])).collect();
+        let at: Vec<usize> = (0..garments.len()).filter(|&i| chosen.contains(&labels[i])).collect();
         let own = |i: &usize| chosen.iter().position(|c| *c == labels[*i]).unwrap_or(0);
         let new: Vec<usize> = at.iter().map(own).collect();
         let names: Vec<String> =

@@ -61,7 +61,12 @@ impl Encoder {
     }
 
     /// The encoder with a head.
-    pub fn classifier(&self, bert: &Bert, classes: usize, rng: &mut ChaCha8Rng) -> SentenceClassifier {
+    pub fn classifier(
+        &self,
+        bert: &Bert,
+        classes: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> SentenceClassifier {
         SentenceClassifier::new(bert.clone(), classes, self.config.pad_token_id, rng)
     }
 }
@@ -121,9 +126,11 @@ pub fn run(
         };
         let probe = || -> Result<Linear> {
             let model = encoder.classifier(&encoder.bert, classes, &mut rng());
-            let features = Extract::new()
-                .batch(16)
-                .run_with(&model, &few, |m: &SentenceClassifier, x, cx| m.features(x, cx))?;
+            let features = Extract::new().batch(16).run_with(
+                &model,
+                &few,
+                |m: &SentenceClassifier, x, cx| m.features(x, cx),
+            )?;
             linear_probe(&features, seed)
         };
         let with_probe = || -> Result<SentenceClassifier> {

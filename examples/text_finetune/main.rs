@@ -65,8 +65,7 @@ fn main() -> Outcome {
     if !there && (flags.data.is_some() || flags.weights.is_some()) {
         return Err(format!("{} is not there: run tools/fetch-models", folder.display()).into());
     }
-    let encoder =
-        if there { Encoder::mini_lm(&folder)? } else { tiny::pretrained(args.quick)? };
+    let encoder = if there { Encoder::mini_lm(&folder)? } else { tiny::pretrained(args.quick)? };
     if flags.speed {
         return speed::measure(&encoder);
     }

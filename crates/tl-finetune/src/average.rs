@@ -3,9 +3,7 @@
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use tl_data::Dataset;
-use tl_nn::{
-    Ctx, Dtype, Forward, Load, Module, ModuleExt, StateDict, Tensor, Weight, metric,
-};
+use tl_nn::{Ctx, Dtype, Forward, Load, Module, ModuleExt, StateDict, Tensor, Weight, metric};
 
 /// WiSE-FT (Wortsman et al. 2022b, eq. 1): the model whose weights are
 /// `(1 - part) · before + part · after`; 0.5 is a good guess where the target
@@ -138,15 +136,18 @@ pub fn refresh_statistics<M: Forward>(model: &mut M, data: &Dataset, batch: usiz
         batches += 1;
     }
     if batches == 0 {
-        return Err(Error::argument("statistics", "batch", batch, "batches of two samples or more"));
+        return Err(Error::argument(
+            "statistics",
+            "batch",
+            batch,
+            "batches of two samples or more",
+        ));
     }
-    Ok(model.for_each_buffer(|path, buffer| {
-        match sums.get(path) {
-            Some((sum, momentum)) if *momentum > 0.0 => {
-                Ok(buffer.set_data(&sum.mul_scalar(1.0 / (momentum * batches as f32)))?)
-            }
-            _ => Ok(()),
+    Ok(model.for_each_buffer(|path, buffer| match sums.get(path) {
+        Some((sum, momentum)) if *momentum > 0.0 => {
+            Ok(buffer.set_data(&sum.mul_scalar(1.0 / (momentum * batches as f32)))?)
         }
+        _ => Ok(()),
     })?)
 }
 

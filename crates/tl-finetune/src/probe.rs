@@ -80,7 +80,8 @@ impl Probe {
             Self::Ridge { alpha } => Fitted::Head(Ridge::new(*alpha).fit_classes(x, y, classes)?),
             Self::Logistic { c } => Fitted::Head(logistic(features, c, seed)?),
             Self::Knn { k } => Fitted::Knn(
-                KNearest::fit(x, y, classes, *k)?.distance(Distance::Cosine { temperature: 0.07 })?,
+                KNearest::fit(x, y, classes, *k)?
+                    .distance(Distance::Cosine { temperature: 0.07 })?,
             ),
             Self::Centroid => Fitted::Centroid(NearestCentroid::fit(x, y, classes)?),
             Self::Mlp { hidden, epochs } => Fitted::Net(mlp(features, *hidden, *epochs, seed)?),

@@ -70,7 +70,8 @@ impl fmt::Display for Suggestion {
         }
         write!(f, "Best on the validation splits: {}", self.winner)?;
         if let (Some(second), Some(lead)) = (&self.runner_up, self.lead) {
-            let sure = if lead.p < 0.05 { "" } else { ", which these splits cannot tell from chance" };
+            let sure =
+                if lead.p < 0.05 { "" } else { ", which these splits cannot tell from chance" };
             write!(f, ", {:+.4} over {second} (p = {:.3}{sure})", lead.difference, lead.p)?;
         }
         writeln!(f)
@@ -176,9 +177,8 @@ impl Suggest {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |name, got: f64, expected: &str| {
-            Err(Error::argument("suggest", name, got, expected))
-        };
+        let wrong =
+            |name, got: f64, expected: &str| Err(Error::argument("suggest", name, got, expected));
         if !(self.budget > 0.0 && self.budget.is_finite()) {
             return wrong("budget", self.budget, "seconds above 0");
         }
@@ -199,7 +199,8 @@ impl Suggest {
                 _ => Method::Full { body_rate: 0.1 },
             },
         };
-        let mut tune = FineTune { method, checkpoints: None, checkpoint_every: None, ..self.tune.clone() };
+        let mut tune =
+            FineTune { method, checkpoints: None, checkpoint_every: None, ..self.tune.clone() };
         tune.patience = None;
         tune.epochs(epochs).seed(seed)
     }

@@ -175,7 +175,11 @@ fn a_report_has_everything_and_reads_back() {
     assert_eq!(report.ways.len(), 2);
     assert_eq!(report.ways[0].trainable, 650);
     let mean: f64 = report.ways[1].classes.iter().map(|c| c.recall).sum::<f64>() / 10.0;
-    approx::assert_relative_eq!(mean, report.trials.summary("longer").unwrap().mean, epsilon = 1e-9);
+    approx::assert_relative_eq!(
+        mean,
+        report.trials.summary("longer").unwrap().mean,
+        epsilon = 1e-9
+    );
     let back: FineTuneReport = serde_json::from_str(&report.to_json().unwrap()).unwrap();
     assert_eq!(back.trials, report.trials);
     let page = report.to_html();
@@ -209,8 +213,7 @@ impl Forward for Net {
 #[test]
 fn a_suggestion_names_a_winner_and_keeps_to_its_budget() {
     let data = samples::digits().k_shot(12, &mut rng(2)).unwrap().0;
-    let net =
-        Net { body: Linear::new(64, 32, &mut rng(0)), fc: Linear::new(32, 10, &mut rng(0)) };
+    let net = Net { body: Linear::new(64, 32, &mut rng(0)), fc: Linear::new(32, 10, &mut rng(0)) };
     let tune = FineTune::new(Method::Full { body_rate: 1.0 }, "fc.**").epochs(5).lr(0.01);
     let mut suggest = Suggest::new(tune).budget(20.0).lora(LoraConfig::new(["body"]).train(["fc"]));
     let run = |suggest: &Suggest| suggest.run(&net, &data, Net::features, |net| &mut net.fc);

@@ -13,8 +13,8 @@ use tl_finetune::{
     r3f, rank_checkpoints, refresh_statistics, soup, spectral_shrinkage,
 };
 use tl_nn::{
-    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, Module,
-    ModuleExt, Sequential, Tensor, Visit, VisitMut, metric::accuracy,
+    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, Module, ModuleExt, Sequential,
+    Tensor, Visit, VisitMut, metric::accuracy,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -402,8 +402,10 @@ fn delta_r3f_and_co_tuning_are_those_of_the_papers() {
     // KL both ways of (1/2, 1/2) and (1/4, 3/4).
     let p = Tensor::from_vec(vec![0.0, 0.0], [1, 2]).unwrap();
     let q = Tensor::from_vec(vec![0.0, 3.0_f32.ln()], [1, 2]).unwrap();
-    let want = 0.5 * (2.0_f32).ln() + 0.5 * (0.5_f32 / 0.75).ln()
-        + 0.25 * (0.5_f32).ln() + 0.75 * (1.5_f32).ln();
+    let want = 0.5 * (2.0_f32).ln()
+        + 0.5 * (0.5_f32 / 0.75).ln()
+        + 0.25 * (0.5_f32).ln()
+        + 0.75 * (1.5_f32).ln();
     approx::assert_relative_eq!(r3f(&p, &q).unwrap().item().unwrap(), want, max_relative = 1e-5);
     assert!(R3fNoise::Normal(0.0).add_to(&p, &mut rng(0)).is_err());
 

@@ -62,7 +62,9 @@ fn prompts_and_prefixes_are_trained_alone() {
     check(|bert| bert.add_prompt(3, &mut rng(3)), "prompt", 3 * 16);
     check(|bert| bert.add_prefix(3, &mut rng(3)), "prefix", 3 * 2 * 2 * 16);
     let mut model = bert();
-    assert!(model.add_prompt(0, &mut rng(0)).is_err() && model.add_prompt(12, &mut rng(0)).is_err());
+    assert!(
+        model.add_prompt(0, &mut rng(0)).is_err() && model.add_prompt(12, &mut rng(0)).is_err()
+    );
     assert!(model.add_prefix(0, &mut rng(0)).unwrap_err().to_string().contains("at least 1"));
     // A prompt takes places: what is left bounds the text.
     model.add_prompt(10, &mut rng(0)).unwrap();

@@ -207,11 +207,8 @@ fn adapted<'a>(config: &PeftConfig, places: &'a [Place]) -> Result<Vec<&'a Place
             found.push(place);
         }
         if found.len() == before && !again {
-            let known: Vec<&str> = places
-                .iter()
-                .filter(|p| p.tensor.rank() >= 2)
-                .map(|p| p.module.as_str())
-                .collect();
+            let known: Vec<&str> =
+                places.iter().filter(|p| p.tensor.rank() >= 2).map(|p| p.module.as_str()).collect();
             return Err(nothing(what, "targets", target, &known));
         }
     }
@@ -273,8 +270,7 @@ fn whole<'a>(
 /// without running statistics.
 fn norms(places: &[Place]) -> impl Iterator<Item = &str> {
     let scale = |p: &&Place| p.tensor.rank() == 1 && p.path != p.module && !p.statistics;
-    let modules: BTreeSet<&str> =
-        places.iter().filter(scale).map(|p| p.module.as_str()).collect();
+    let modules: BTreeSet<&str> = places.iter().filter(scale).map(|p| p.module.as_str()).collect();
     places.iter().filter_map(move |p| {
         let module = p.path.strip_suffix(".weight").or_else(|| p.path.strip_suffix(".bias"))?;
         modules.contains(module).then_some(p.path.as_str())

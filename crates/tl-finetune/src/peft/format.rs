@@ -99,10 +99,7 @@ fn parts(kind: &Kind, module: &str, path: &str, axes: usize) -> Result<Vec<(Stri
                     2 => vec![m.numel()],
                     _ => [&[1, m.numel()], &ones(axes - 2)[..]].concat(),
                 };
-                all.push((
-                    format!("{module}.lora_magnitude_vector"),
-                    shaped(m.tensor(), &dims)?,
-                ));
+                all.push((format!("{module}.lora_magnitude_vector"), shaped(m.tensor(), &dims)?));
             }
         }
         Kind::Ia3(layer) => {
@@ -301,7 +298,8 @@ fn of_module(pattern: &BTreeMap<&str, f64>, module: &str) -> Option<f64> {
 impl Reader<'_> {
     fn read(&self) -> Result<(PeftConfig, Vec<(String, Kind)>)> {
         if self.file.flag("fan_in_fan_out")? {
-            let problem = "`fan_in_fan_out` is true; weights stored as [in, out] are not known here";
+            let problem =
+                "`fan_in_fan_out` is true; weights stored as [in, out] are not known here";
             return Err(self.file.fail(problem.into()));
         }
         let mut layers = BTreeMap::new();
@@ -310,9 +308,10 @@ impl Reader<'_> {
             "IA3" => self.ia3(&mut layers)?,
             "VERA" => self.vera(&mut layers)?,
             "BOTTLENECK" => self.bottleneck(&mut layers)?,
-            "LN_TUNING" | "WHOLE" => {
-                PeftConfig::Whole(WholeConfig { what: Whole::Modules(Vec::new()), train: Vec::new() })
-            }
+            "LN_TUNING" | "WHOLE" => PeftConfig::Whole(WholeConfig {
+                what: Whole::Modules(Vec::new()),
+                train: Vec::new(),
+            }),
             _ => {
                 let expected = "LORA, IA3, VERA, LN_TUNING, BOTTLENECK or WHOLE";
                 return Err(self.file.wrong("peft_type", expected));
@@ -340,9 +339,7 @@ impl Reader<'_> {
     fn having(&self, part: &str) -> Result<Vec<(&str, &Place)>> {
         let mut all = Vec::new();
         for (name, _) in self.dict.iter() {
-            let Some(module) =
-                name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(part))
-            else {
+            let Some(module) = name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(part)) else {
                 continue;
             };
             let Some(place) = self.places.iter().find(|p| p.module == module) else {
@@ -420,8 +417,7 @@ impl Reader<'_> {
         };
         let inputs = listed("feedforward_modules")?;
         for (module, place) in self.having(".ia3_l")? {
-            let input =
-                inputs.iter().any(|t| module == t || module.ends_with(&format!(".{t}")));
+            let input = inputs.iter().any(|t| module == t || module.ends_with(&format!(".{t}")));
             if place.tensor.rank() < 2 {
                 return Err(self.weights(format!("`{module}` has no matrix to adapt")));
             }
@@ -491,9 +487,17 @@ impl Reader<'_> {
     /// normalisation. Returns their modules. A name that is nothing is an error.
     fn whole(&self, layers: &mut BTreeMap<String, Kind>) -> Result<Vec<String>> {
         const PARTS: [&str; 11] = [
-            ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector", ".ia3_l",
-            ".vera_lambda_b", ".vera_lambda_d", ".adapter_down.weight", ".adapter_down.bias",
-            ".adapter_up.weight", ".adapter_up.bias", ".lora_magnitude_vector.weight",
+            ".lora_A.weight",
+            ".lora_B.weight",
+            ".lora_magnitude_vector",
+            ".ia3_l",
+            ".vera_lambda_b",
+            ".vera_lambda_d",
+            ".adapter_down.weight",
+            ".adapter_down.bias",
+            ".adapter_up.weight",
+            ".adapter_up.bias",
+            ".lora_magnitude_vector.weight",
         ];
         let mut paths = Vec::new();
         for (name, _) in self.dict.iter() {

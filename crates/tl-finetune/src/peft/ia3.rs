@@ -29,7 +29,9 @@ impl Ia3Config {
     ) -> Self {
         let feed_forward: Vec<String> = feed_forward.into_iter().map(Into::into).collect();
         let mut targets: Vec<String> = targets.into_iter().map(Into::into).collect();
-        targets.extend(feed_forward.iter().filter(|f| !targets.contains(f)).cloned().collect::<Vec<_>>());
+        targets.extend(
+            feed_forward.iter().filter(|f| !targets.contains(f)).cloned().collect::<Vec<_>>(),
+        );
         Self { targets, feed_forward, train: Vec::new() }
     }
 

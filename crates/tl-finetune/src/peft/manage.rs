@@ -51,7 +51,12 @@ fn refuse_merged<M: Module>(what: &'static str, model: &M) -> Result<()> {
 pub(super) fn check_new<M: Module>(model: &M, name: &str) -> Result<()> {
     refuse_merged("attach", model)?;
     if name.is_empty() || name.contains('.') {
-        return Err(Error::argument("adapters", "name", format!("`{name}`"), "a name without dots"));
+        return Err(Error::argument(
+            "adapters",
+            "name",
+            format!("`{name}`"),
+            "a name without dots",
+        ));
     }
     if names(model).iter().any(|n| n == name) {
         let expected = "a name that is free; `peft::detach` takes an adapter off";

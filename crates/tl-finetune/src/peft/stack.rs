@@ -1,12 +1,8 @@
 //! All adapters of one parameter.
 
 use super::{
-    PeftConfig, bottleneck,
-    bottleneck::BottleneckLayer,
-    ia3::Ia3Layer,
-    lora::LoraLayer,
-    site::Site,
-    vera::VeraLayer,
+    PeftConfig, bottleneck, bottleneck::BottleneckLayer, ia3::Ia3Layer, lora::LoraLayer,
+    site::Site, vera::VeraLayer,
 };
 use crate::Result;
 use std::{any::Any, sync::Arc};

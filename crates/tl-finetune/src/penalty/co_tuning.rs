@@ -29,7 +29,12 @@ impl CoTuning {
         };
         if n != labels.len() || labels.iter().any(|&y| y >= classes) {
             let got = format!("{} labels for {n} samples", labels.len());
-            return Err(Error::argument("Co-Tuning", "labels", got, "one below `classes` for each"));
+            return Err(Error::argument(
+                "Co-Tuning",
+                "labels",
+                got,
+                "one below `classes` for each",
+            ));
         }
         let p = probabilities.to_vec();
         let (mut sums, mut counts) = (vec![0.0_f64; classes * source], vec![0_usize; classes]);

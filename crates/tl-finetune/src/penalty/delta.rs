@@ -88,7 +88,8 @@ pub fn channel_importance<M: Forward>(model: &M, data: &Dataset, weight: &str) -
     let Some((_, param)) = model.params().into_iter().find(|(path, _)| path == weight) else {
         return Err(Error::argument("DELTA", "weight", weight, "the path of a parameter"));
     };
-    let (channels, original) = (param.dims().first().copied().unwrap_or(0), param.tensor().to_vec());
+    let (channels, original) =
+        (param.dims().first().copied().unwrap_or(0), param.tensor().to_vec());
     let size = original.len() / channels.max(1);
     let (base, mut copy) = (loss(model)?, model.clone());
     let mut rises = Vec::with_capacity(channels);

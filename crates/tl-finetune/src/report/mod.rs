@@ -139,8 +139,7 @@ impl FineTuneReport {
         peak: Peak,
     ) -> Result<()> {
         let labels = Indices::from(test.labels()?);
-        let confusion =
-            Confusion::new(&predictions(logits)?, labels.as_slice(), test.classes())?;
+        let confusion = Confusion::new(&predictions(logits)?, labels.as_slice(), test.classes())?;
         let calibration = expected_calibration_error(&logits.softmax(-1)?, &labels, 15)?;
         self.trials.push(way, confusion.accuracy(), seconds);
         let recall = confusion.per_class_accuracy();

@@ -85,9 +85,10 @@ fn ways(report: &FineTuneReport) -> String {
             (_, Ok(c), Ok(verdict)) => format!("{:+.4}, p {:.3}: {verdict}", c.difference, c.p),
             _ => "–".to_owned(),
         };
-        let seconds = report.trials.way(name).map_or(f64::NAN, |w| {
-            w.seconds.iter().sum::<f64>() / w.seconds.len().max(1) as f64
-        });
+        let seconds = report
+            .trials
+            .way(name)
+            .map_or(f64::NAN, |w| w.seconds.iter().sum::<f64>() / w.seconds.len().max(1) as f64);
         let Measured { calibration, trainable, parameters, peak, .. } = measured;
         let _ = writeln!(
             table,
@@ -103,8 +104,9 @@ fn ways(report: &FineTuneReport) -> String {
 
 fn classes(report: &FineTuneReport) -> String {
     let Some(first) = report.ways.first() else { return String::new() };
-    let mut table =
-        String::from("<h2>Recall (and F1) of each class</h2><div class=\"wide\"><table><tr><th>class</th>");
+    let mut table = String::from(
+        "<h2>Recall (and F1) of each class</h2><div class=\"wide\"><table><tr><th>class</th>",
+    );
     for way in &report.ways {
         let _ = write!(table, "<th>{}</th>", escape(&way.way));
     }

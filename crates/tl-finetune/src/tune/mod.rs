@@ -82,8 +82,8 @@ impl FineTune {
             trainer = trainer.ema(decay);
         }
         if let Some(patience) = self.patience {
-            trainer =
-                trainer.early_stopping(EarlyStopping::larger_is_better("accuracy").patience(patience));
+            trainer = trainer
+                .early_stopping(EarlyStopping::larger_is_better("accuracy").patience(patience));
         }
         if let Some(folder) = &self.checkpoints {
             let file = folder.join(format!("stage-{}.safetensors", setting.number));
@@ -92,8 +92,7 @@ impl FineTune {
                 trainer = trainer.checkpoint_every(steps);
             }
         }
-        let report =
-            trainer.run(model, |epoch| loader.epoch(epoch as u64), &mut objective)?;
+        let report = trainer.run(model, |epoch| loader.epoch(epoch as u64), &mut objective)?;
         if objective.finish(model)? {
             crate::refresh_statistics(model, data, self.batch)?;
         }
@@ -182,11 +181,11 @@ impl FineTune {
         };
         let mut copy = model.clone();
         stage.set_free(self, &mut copy)?;
-        let setting =
-            Setting { number: 0, epochs: 1, validation: None, source: Some(model) };
+        let setting = Setting { number: 0, epochs: 1, validation: None, source: Some(model) };
         let mut objective = Step::new(self, &copy, data, &setting, u64::MAX)?;
         let loader = self.loader(data, self.seed)?;
-        let batches = (0..).flat_map(|epoch| loader.epoch(epoch)).map(|b| b.map_err(tl_nn::Error::other));
+        let batches =
+            (0..).flat_map(|epoch| loader.epoch(epoch)).map(|b| b.map_err(tl_nn::Error::other));
         let curve = finder.find(
             &copy,
             |lr| Optimizer::new(AdamW { weight_decay: self.weight_decay, ..AdamW::new(lr) }),

@@ -1,7 +1,8 @@
 //! BERT.
 
 use super::{
-    AddNorm, Prefix, Prompt, TextBatch, TextModel, activation, attend, check, embedding, linear, load, read_config,
+    AddNorm, Prefix, Prompt, TextBatch, TextModel, activation, attend, check, embedding, linear,
+    load, read_config,
     sentence_classifier::{constant, extend_mask},
 };
 use crate::weights;
@@ -163,9 +164,7 @@ impl BertLayer {
         let v = inner.value.forward(x, cx).within("attention.self.value")?;
         let (k, v) = match before {
             None => (k, v),
-            Some([keys, values]) => {
-                (Tensor::cat(&[keys, &k], 1)?, Tensor::cat(&[values, &v], 1)?)
-            }
+            Some([keys, values]) => (Tensor::cat(&[keys, &k], 1)?, Tensor::cat(&[values, &v], 1)?),
         };
         let y = attend([&q, &k, &v], mask, self.heads, self.dropout, cx)?;
         let x = self.attention.output.run(&y, x, cx).within("attention.output")?;
@@ -270,7 +269,9 @@ impl Bert {
     pub fn pooled(&self, batch: &TextBatch, cx: &mut Ctx) -> Result<Tensor> {
         let first = self.run(batch, cx)?.select(1, 0)?;
         match &self.pooler {
-            Some(pooler) => pooler.dense.forward_with(&first, Activation::Tanh, cx).within("pooler"),
+            Some(pooler) => {
+                pooler.dense.forward_with(&first, Activation::Tanh, cx).within("pooler")
+            }
             None => Ok(first),
         }
     }
@@ -283,8 +284,8 @@ impl Bert {
     /// Words, positions and width.
     pub(super) fn sizes(&self) -> [usize; 3] {
         let e = &self.embeddings;
-        let [words, longest] = [&e.word_embeddings, &e.position_embeddings]
-            .map(|table| table.weight.dims()[0]);
+        let [words, longest] =
+            [&e.word_embeddings, &e.position_embeddings].map(|table| table.weight.dims()[0]);
         [words, longest, e.norm.weight.numel()]
     }
 

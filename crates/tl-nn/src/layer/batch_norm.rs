@@ -64,7 +64,9 @@ impl BatchNorm {
         match cx.norm_stats() {
             NormStats::Batch => true,
             NormStats::Running => false,
-            NormStats::ByMode | NormStats::Stochastic { .. } => cx.is_train() && !self.running_mean.is_frozen(),
+            NormStats::ByMode | NormStats::Stochastic { .. } => {
+                cx.is_train() && !self.running_mean.is_frozen()
+            }
         }
     }
 

@@ -89,15 +89,20 @@ impl Recurrent {
             let mut outputs = Vec::new();
             for (direction, cell) in cells.iter().enumerate() {
                 // One product for all steps; only the hidden part is serial.
-                let from_input =
-                    input.linear(cell.weight_ih.adapted()?.as_ref(), Some(cell.bias_ih.adapted()?.as_ref()))?;
+                let from_input = input.linear(
+                    cell.weight_ih.adapted()?.as_ref(),
+                    Some(cell.bias_ih.adapted()?.as_ref()),
+                )?;
                 let mut state = vec![Tensor::zeros([n, self.hidden]); parts];
                 let mut steps = vec![Tensor::zeros(()); length];
                 for i in 0..length {
                     let at = if direction == 1 { length - 1 - i } else { i };
                     let a = from_input.select(1, at)?.chunk(self.gates, -1)?;
                     let b = state[0]
-                        .linear(cell.weight_hh.adapted()?.as_ref(), Some(cell.bias_hh.adapted()?.as_ref()))?
+                        .linear(
+                            cell.weight_hh.adapted()?.as_ref(),
+                            Some(cell.bias_hh.adapted()?.as_ref()),
+                        )?
                         .chunk(self.gates, -1)?;
                     state = step(&a, &b, &state)?;
                     steps[at] = state[0].clone();
