@@ -73,7 +73,7 @@ impl Pooling {
 /// and kept on disk.
 ///
 /// A cache is bound to the model's numbers, the layer, and what
-/// [`preprocessing`](Self::preprocessing) says; if one of them has changed, it is
+/// [`preprocessing`](method@Self::preprocessing) says; if one of them has changed, it is
 /// refused. Its entries are found by the content of a sample: a part of the data,
 /// or the same in another order, is read and not computed, and new samples are
 /// added.

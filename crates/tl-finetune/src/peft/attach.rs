@@ -41,7 +41,7 @@ impl Attached {
 ///
 /// A target names modules as PEFT's `target_modules` does: `query` is every module
 /// whose path is `query` or ends in `.query`. With a `*` it is a [`Glob`] of module
-/// paths, such as `encoder.layer.[..].**` in `encoder.layer.*.output.dense`. The
+/// paths, such as `encoder.layer.*.output.dense`. The
 /// weight of a module is `weight`; other matrices, such as `in_proj_weight`, are
 /// named whole.
 ///

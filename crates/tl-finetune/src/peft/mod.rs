@@ -10,7 +10,7 @@
 //! | method | configuration | source |
 //! |---|---|---|
 //! | LoRA, rsLoRA | [`LoraConfig`] | Hu et al. 2022; Kalajdzievski 2023 |
-//! | DoRA | [`LoraConfig::dora`] | Liu et al. 2024 |
+//! | DoRA | [`LoraConfig::dora`](method@LoraConfig::dora) | Liu et al. 2024 |
 //! | VeRA | [`VeraConfig`] | Kopiczko et al. 2024 |
 //! | IA3 | [`Ia3Config`] | Liu et al. 2022 |
 //! | bottleneck adapters | [`BottleneckConfig`] | Houlsby et al. 2019; Pfeiffer et al. 2021 |

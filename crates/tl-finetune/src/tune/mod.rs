@@ -26,7 +26,7 @@ impl FineTune {
     }
 
     /// As [`fit`](Self::fit), with the accuracy and loss on a validation set after
-    /// every epoch. With [`patience`](Self::patience) a stage ends early, and the
+    /// every epoch. With [`patience`](method@Self::patience) a stage ends early, and the
     /// best model is kept. The validation set must not be the test set.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl FineTune {
     }
 
     /// The learning rate of every trainable parameter of the last stage, by path:
-    /// what [`Method`] and [`layer_decay`](Self::layer_decay) make of the rate.
+    /// what [`Method`] and [`layer_decay`](field@Self::layer_decay) make of the rate.
     ///
     /// # Errors
     /// A pattern that matches nothing.
@@ -164,7 +164,7 @@ impl FineTune {
     }
 
     /// The learning rate range test for these settings, on a copy of the model: its
-    /// suggestion is a good [`lr`](Self::lr).
+    /// suggestion is a good [`lr`](field@Self::lr).
     ///
     /// # Errors
     /// As [`fit`](Self::fit); those of [`LrFinder::find`].
