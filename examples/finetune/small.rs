@@ -9,9 +9,7 @@ use transfer_learning::{
         Extract, FineTune, FineTuneReport, LoraConfig, Method, Probe, Statistics, peft,
         probe_by_layer, rank_checkpoints,
     },
-    nn::{
-        Act, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool, Linear, MaxPool2d, ModuleExt, Sequential,
-    },
+    nn::{Act, BatchNorm2d, Conv2d, Flatten, GlobalAvgPool, Linear, MaxPool2d, Sequential},
     prelude::*,
     tensor::{Conv, Pool},
 };
