@@ -13,6 +13,14 @@ pub enum Error {
     /// The data do not fit.
     #[error(transparent)]
     Data(#[from] tl_data::Error),
+    /// A cache belongs to something else.
+    #[error("{} is stale: {problem}; delete it, or name another file", path.display())]
+    Stale {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What differs.
+        problem: String,
+    },
     /// An argument or a field of a configuration is out of its range.
     #[error("{what}: {name} is {got}; expected {expected}")]
     Argument {

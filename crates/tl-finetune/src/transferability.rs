@@ -1,6 +1,8 @@
 //! How well features will transfer, before any training.
 
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use tl_data::Dataset;
 use tl_nn::{Tensor, shallow::Svd};
 
 fn check(
@@ -122,4 +124,39 @@ pub fn h_score(features: &Tensor, labels: &[usize], classes: usize, shrinkage: f
     let between = expected.t()?.matmul(&expected)?.mul_scalar((1.0 - shrinkage) / n as f64);
     let solved = shrunk.cholesky()?.cholesky_solve(&between)?;
     Ok(solved.mul(&Tensor::<f64>::eye(d))?.sum_all().item()?)
+}
+
+/// How promising one checkpoint is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The checkpoint.
+    pub name: String,
+    /// See [`log_me`].
+    pub log_me: f64,
+    /// See [`h_score`], with a shrinkage of 0.1.
+    pub h_score: f64,
+}
+
+/// Ranks checkpoints by [`log_me`] of their features of the same labelled samples,
+/// the most promising first: which one is worth fine-tuning? Nothing is trained.
+///
+/// # Errors
+/// No checkpoint; sets without classes or with other labels; those of the scores.
+pub fn rank_checkpoints(features: &[(&str, &Dataset)]) -> Result<Vec<Promise>> {
+    let Some((_, first)) = features.first() else {
+        return Err(Error::argument("ranking", "features", "none", "at least one checkpoint"));
+    };
+    let (labels, classes) = (first.labels()?, first.classes());
+    let mut all = Vec::new();
+    for (name, data) in features {
+        if data.labels()? != labels {
+            let got = format!("other labels for `{name}`");
+            return Err(Error::argument("ranking", "features", got, "the same samples for all"));
+        }
+        let x = data.features();
+        let (log_me, h_score) = (log_me(x, labels, classes)?, h_score(x, labels, classes, 0.1)?);
+        all.push(Promise { name: (*name).to_owned(), log_me, h_score });
+    }
+    all.sort_by(|a, b| b.log_me.total_cmp(&a.log_me));
+    Ok(all)
 }

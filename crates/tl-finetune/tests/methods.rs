@@ -2,14 +2,19 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use tl_data::{Dataset, samples};
 use tl_finetune::{
-    FineTune, Lora, LoraConfig, Method, StartingPoint, extract, h_score, interpolate, leep,
-    linear_probe, log_me, soup, spectral_shrinkage,
+    CoTuning, Delta, FineTune, Method, Penalty, R3fNoise, StartingPoint, Statistics,
+    channel_importance, extract, greedy_soup, h_score, interpolate, leep, linear_probe, log_me,
+    r3f, rank_checkpoints, refresh_statistics, soup, spectral_shrinkage,
 };
 use tl_nn::{
-    Act, Adam, BatchNorm1d, BatchNorm2d, Conv2d, CrossEntropy, Ctx, Flatten, Forward, Linear,
-    ModuleExt, Optimizer, Sequential, StateDict, Tensor, Trainer, metric::accuracy,
+    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, Module, ModuleExt, Sequential,
+    Tensor, Visit, VisitMut, metric::accuracy,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -48,7 +53,6 @@ fn every_method_moves_what_it_says() {
         (Method::Full { body_rate: 0.1 }, 1, true),
         (Method::LinearThenFull { body_rate: 0.3 }, 2, true),
         (Method::Gradual { groups }, 3, true),
-        (Method::L2Sp { alpha: 0.01, beta: 0.01 }, 1, true),
     ];
     for (method, stages, body) in methods {
         let (start, mut model) = (net(), net());
@@ -71,7 +75,7 @@ fn every_method_moves_what_it_says() {
 fn statistics_stay_if_asked() {
     let (start, mut model) = (net(), net());
     let mut tune = FineTune::new(Method::Full { body_rate: 1.0 }, "fc.**").epochs(2);
-    tune.keep_statistics = true;
+    tune.statistics = Statistics::Keep;
     tune.fit(&mut model, &few()).unwrap();
     assert_eq!(numbers(&start, "norm.running_mean"), numbers(&model, "norm.running_mean"));
     assert_ne!(numbers(&start, "body.weight"), numbers(&model, "body.weight"));
@@ -136,77 +140,6 @@ fn penalties_are_those_of_the_papers() {
 }
 
 #[test]
-fn adapters_begin_as_nothing_and_merge_without_a_trace() {
-    let data = few();
-    let base = net();
-    let config = LoraConfig::new(["body.weight"]).rank(4).train(["fc.**"]);
-    let mut lora = Lora::new(base.clone(), config, 0).unwrap();
-    let out = |m: &dyn Fn(&mut Ctx) -> tl_nn::Result<Tensor>| m(&mut Ctx::eval()).unwrap().to_vec();
-    let x = data.features();
-    assert_eq!(out(&|cx| lora.forward(x, cx)), out(&|cx| base.forward(x, cx)));
-
-    let labels = data.labels().unwrap().into();
-    let trainer = Trainer::new(Optimizer::new(Adam::new(0.01)), 30);
-    trainer
-        .fit(
-            &mut lora,
-            |_| [Ok::<_, tl_nn::Error>(())],
-            |m, (), cx| Ok(CrossEntropy::new().loss(&m.forward(x, cx)?, &labels)?),
-        )
-        .unwrap();
-    // Frozen is frozen.
-    for name in ["body.weight", "body.bias", "norm.weight", "norm.running_mean"] {
-        assert_eq!(numbers(lora.base(), name), numbers(&base, name), "{name}");
-    }
-    let merged = lora.merge().unwrap();
-    assert_ne!(numbers(&merged, "body.weight"), numbers(&base, "body.weight"));
-    let adapted = out(&|cx| lora.forward(x, cx));
-    assert_ne!(adapted, out(&|cx| base.forward(x, cx)));
-    for (a, b) in adapted.iter().zip(out(&|cx| merged.forward(x, cx))) {
-        approx::assert_relative_eq!(*a, b, max_relative = 1e-4, epsilon = 1e-4);
-    }
-    let change: Vec<f32> = numbers(&merged, "body.weight")
-        .iter()
-        .zip(numbers(&base, "body.weight"))
-        .map(|(a, b)| a - b)
-        .collect();
-    let svd =
-        tl_nn::shallow::Svd::of(&Tensor::from_vec(change, [24, 64]).unwrap()).unwrap().s.to_vec();
-    assert!(svd[3] > 1e-3 && svd[4] < 1e-4 * svd[0], "rank 4: {svd:?}");
-
-    // Saved under PEFT's names, loaded into a fresh one.
-    let bytes = lora.adapter_state().to_bytes().unwrap();
-    let dict = StateDict::from_bytes(bytes).unwrap();
-    let a = dict.tensor("base_model.model.body.lora_A.weight").unwrap();
-    assert_eq!(a.dims(), [4, 64]);
-    assert!(dict.get("base_model.model.fc.weight").is_some() && dict.len() == 4);
-    let config = LoraConfig::new(["body.weight"]).rank(4).train(["fc.**"]);
-    let mut again = Lora::new(base.clone(), config, 9).unwrap();
-    again.load_adapter(&dict).unwrap();
-    assert_eq!(out(&|cx| again.forward(x, cx)), adapted);
-    let mut other = Lora::new(base, LoraConfig::new(["body.weight"]).rank(2), 0).unwrap();
-    assert!(other.load_adapter(&dict).is_err());
-}
-
-#[test]
-fn adapters_fit_convolutions_and_refuse_what_they_do_not() {
-    let mut rng = rng(0);
-    let base = Sequential::new()
-        .named("conv", Conv2d::new(1, 4, 3, &mut rng))
-        .named("bn", BatchNorm2d::new(4));
-    let lora = Lora::new(base.clone(), LoraConfig::new(["conv.weight"]).rank(2), 0).unwrap();
-    assert_eq!(lora.count_params().0, 2 * 9 + 4 * 2);
-    // Training mode does not move the frozen statistics.
-    let mut cx = Ctx::train(0);
-    lora.forward(&Tensor::ones([2, 1, 5, 5]), &mut cx).unwrap();
-    assert!(cx.take_updates().is_empty());
-    let say = |c: LoraConfig| Lora::new(base.clone(), c, 0).unwrap_err().to_string();
-    assert!(say(LoraConfig::new(["q_proj.weight"])).contains("conv.weight"));
-    assert!(say(LoraConfig::new(["bn.weight"])).contains("two axes"));
-    assert!(say(LoraConfig::new(["conv.weight"]).rank(0)).contains("rank of 1"));
-}
-
-#[test]
 fn weights_between_models() {
     let (a, mut b) = (net(), net());
     FineTune::new(Method::Full { body_rate: 1.0 }, "fc.**").epochs(2).fit(&mut b, &few()).unwrap();
@@ -267,4 +200,277 @@ fn scores_know_good_features() {
     let h = h_score(&x, &[0, 0, 1, 1], 2, 0.0).unwrap();
     approx::assert_relative_eq!(h, 1.0 / 1.25, max_relative = 1e-6);
     assert!(log_me(&x, &[0, 1], 2).is_err() && leep(&p, &[0, 0, 5], 2).is_err());
+}
+
+#[test]
+fn rates_fall_with_depth_as_computed_by_hand() {
+    let rates = |tune: FineTune| -> Vec<(String, f32)> { tune.lr(0.01).rates(&net()).unwrap() };
+    let of = |rates: &[(String, f32)], path: &str| {
+        rates.iter().find(|(p, _)| p == path).map(|(_, r)| *r)
+    };
+    let full = FineTune::new(Method::Full { body_rate: 0.1 }, "fc.**");
+    let two = rates(full.clone());
+    assert_eq!(of(&two, "fc.weight"), Some(0.01));
+    approx::assert_relative_eq!(of(&two, "body.weight").unwrap(), 0.001, max_relative = 1e-6);
+    // Two groups of decay 0.5: 0.5 for the last, 0.25 for the one before.
+    let decayed = rates(full.clone().layer_decay(["body.**", "norm.**"], 0.5));
+    for (path, rate) in
+        [("fc.bias", 0.01), ("norm.weight", 0.005), ("body.weight", 0.0025), ("body.bias", 0.0025)]
+    {
+        approx::assert_relative_eq!(of(&decayed, path).unwrap(), rate, max_relative = 1e-6);
+    }
+    // What is in no group is one lower than the lowest.
+    let decayed = rates(full.clone().layer_decay(["norm.**"], 0.5));
+    approx::assert_relative_eq!(of(&decayed, "body.weight").unwrap(), 0.0025, max_relative = 1e-6);
+    let frozen = rates(full.clone().freeze("body.**"));
+    assert_eq!(of(&frozen, "body.weight"), None);
+    let missing = full.layer_decay(["layer1.**"], 0.5).rates(&net()).unwrap_err().to_string();
+    assert!(missing.contains("layer1.**"), "{missing}");
+}
+
+/// One step of AdamW is `lr · sign(g)` (where the gradient is not tiny): so the step of
+/// each parameter shows its rate.
+#[test]
+fn the_first_step_shows_every_rate() {
+    let data = few();
+    let (start, mut model) = (net(), net());
+    let tune = FineTune::new(Method::Full { body_rate: 1.0 }, "fc.**")
+        .layer_decay(["body.**", "norm.**"], 0.5)
+        .epochs(1)
+        .batch(data.len())
+        .lr(1e-3)
+        .weight_decay(0.0)
+        .warmup(0.0);
+    tune.fit(&mut model, &data).unwrap();
+    for (path, rate) in [("fc.weight", 1e-3), ("norm.bias", 5e-4), ("body.weight", 2.5e-4)] {
+        let step = numbers(&start, path)
+            .iter()
+            .zip(numbers(&model, path))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        approx::assert_relative_eq!(step, rate, max_relative = 1e-2);
+    }
+}
+
+#[test]
+fn lp_ft_trains_the_head_alone_first() {
+    let (start, mut model) = (net(), net());
+    let method = Method::LinearThenFull { body_rate: 0.3 };
+    // The second stage has one epoch at a rate that moves the body but little; the
+    // first has one, too, in which only the head moved.
+    let mut head_only = net();
+    let tune = |method| FineTune::new(method, "fc.**").epochs(2).lr(0.01).seed(4);
+    tune(Method::HeadOnly).epochs(1).fit(&mut head_only, &few()).unwrap();
+    assert_eq!(numbers(&head_only, "body.weight"), numbers(&start, "body.weight"));
+    let reports = tune(method).fit(&mut model, &few()).unwrap();
+    assert_eq!(reports.len(), 2);
+    // The loss after the first stage is that of the head alone: the stages are the
+    // same up to there.
+    let alone = tune(Method::HeadOnly).epochs(1).fit(&mut net(), &few()).unwrap();
+    assert_eq!(
+        reports[0].history.records[0].train["loss"],
+        alone[0].history.records[0].train["loss"]
+    );
+    assert_ne!(numbers(&model, "body.weight"), numbers(&start, "body.weight"));
+}
+
+/// A network that fails after so many passes: a power cut.
+#[derive(Clone)]
+struct Fails {
+    net: Sequential,
+    left: Arc<AtomicUsize>,
+}
+
+impl Fails {
+    fn after(net: Sequential, passes: usize) -> Self {
+        Self { net, left: Arc::new(AtomicUsize::new(passes)) }
+    }
+}
+
+impl Module for Fails {
+    fn visit<'a>(&'a self, v: &mut dyn Visit<'a>) {
+        self.net.visit(v);
+    }
+
+    fn visit_mut(&mut self, v: &mut dyn VisitMut) {
+        self.net.visit_mut(v);
+    }
+}
+
+impl Forward for Fails {
+    fn forward(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Tensor> {
+        let left = self.left.load(Ordering::SeqCst);
+        if left == 0 {
+            return Err(tl_nn::Error::other("power cut"));
+        }
+        self.left.store(left - 1, Ordering::SeqCst);
+        self.net.forward(x, cx)
+    }
+}
+
+#[test]
+fn every_setting_trains_and_resumes_to_the_same_bits() {
+    let data = few();
+    let held = samples::digits().k_shot(20, &mut rng(9)).unwrap().0;
+    let full = || FineTune::new(Method::Full { body_rate: 0.3 }, "fc.**").epochs(15).lr(0.03);
+    let settings = [
+        full().label_smoothing(0.1).accumulate(2),
+        full().mixup(0.2).ema(0.9),
+        full().swa(0.5),
+        full().statistics(Statistics::Stochastic),
+        full().penalty(Penalty::L2Sp { alpha: 0.01, beta: 0.01 }),
+        full().penalty(Penalty::Bss { layer: "body".into(), k: 1, weight: 1e-3 }),
+        full().penalty(Penalty::Delta {
+            layers: vec!["body".into()],
+            weight: 0.01,
+            attention: true,
+        }),
+        full().penalty(Penalty::R3f { weight: 1.0, noise: R3fNoise::Uniform(0.01) }),
+        full().patience(3),
+        FineTune::new(Method::LinearThenFull { body_rate: 0.3 }, "fc.**").epochs(15).lr(0.03),
+    ];
+    for tune in settings {
+        let text = serde_json::to_string(&tune).unwrap();
+        assert_eq!(serde_json::from_str::<FineTune>(&text).unwrap(), tune);
+        let mut whole = net();
+        tune.fit_validated(&mut whole, &data, &held).unwrap();
+        assert!(right(&whole, &data) > 0.3, "{tune:?}: {}", right(&whole, &data));
+        // Interrupted in the middle of an epoch.
+        let folder = tempfile::tempdir().unwrap();
+        let mut stopping = tune.clone().checkpoints(folder.path().to_owned());
+        stopping.checkpoint_every = Some(1);
+        let mut stopped = Fails::after(net(), 37);
+        let error = stopping.fit_validated(&mut stopped, &data, &held).unwrap_err();
+        assert!(error.to_string().contains("power cut"), "{error}");
+        assert!(folder.path().join("stage-0.safetensors").exists());
+        let mut resumed = net();
+        stopping.fit_validated(&mut resumed, &data, &held).unwrap();
+        assert_eq!(resumed.state_dict(), whole.state_dict(), "{tune:?}");
+    }
+}
+
+#[test]
+fn settings_that_contradict_are_refused() {
+    let full = || FineTune::new(Method::Full { body_rate: 0.3 }, "fc.**");
+    let say = |tune: FineTune| tune.fit(&mut net(), &few()).unwrap_err().to_string();
+    assert!(say(full().patience(3)).contains("fit_validated"));
+    assert!(say(full().swa(0.5).ema(0.9)).contains("one way"));
+    assert!(say(full().lr(0.0)).contains("above 0"));
+    assert!(say(full().warmup(1.0)).contains("below 1"));
+    assert!(say(full().accumulate(0)).contains("at least 1"));
+    assert!(say(full().freeze("nothing.**")).contains("nothing.**"));
+    assert!(say(full().freeze("**")).contains("something to train"));
+    let bss = Penalty::Bss { layer: "absent".into(), k: 1, weight: 1.0 };
+    assert!(say(full().penalty(bss)).contains("absent"));
+}
+
+#[test]
+fn a_rate_is_found_on_a_copy() {
+    let model = net();
+    let tune = FineTune::new(Method::Full { body_rate: 1.0 }, "fc.**").batch(16);
+    let curve = tune.find_lr(&model, &few(), &LrFinder::default()).unwrap();
+    let rate = curve.suggestion.unwrap();
+    assert!((1e-5..1.0).contains(&rate), "{rate}");
+    assert_eq!(model.state_dict(), net().state_dict());
+}
+
+#[test]
+fn delta_r3f_and_co_tuning_are_those_of_the_papers() {
+    let data = few();
+    let (source, mut model) = (net(), net());
+    let delta = Delta::new(&source, vec![("body".into(), None)]).unwrap();
+    let penalty = |model: &Sequential, delta: &Delta<Sequential>| {
+        let mut cx = delta.captured(Ctx::eval()).unwrap();
+        model.forward(data.features(), &mut cx).unwrap();
+        delta.penalty(data.features(), &cx).unwrap().item().unwrap()
+    };
+    assert_eq!(penalty(&model, &delta), 0.0);
+    model
+        .for_each_param(|path, p| {
+            if path == "body.bias" {
+                p.update(|x| x.iter_mut().for_each(|x| *x += 0.5));
+            }
+            Ok(())
+        })
+        .unwrap();
+    // Half of 24 channels that are off by 0.5.
+    approx::assert_relative_eq!(penalty(&model, &delta), 0.5 * 24.0 * 0.25, max_relative = 1e-4);
+    let importance = channel_importance(&source, &data, "body.weight").unwrap();
+    approx::assert_relative_eq!(importance.sum_all().item().unwrap(), 24.0, max_relative = 1e-4);
+    assert!(channel_importance(&source, &data, "body.wait").is_err());
+
+    // KL both ways of (1/2, 1/2) and (1/4, 3/4).
+    let p = Tensor::from_vec(vec![0.0, 0.0], [1, 2]).unwrap();
+    let q = Tensor::from_vec(vec![0.0, 3.0_f32.ln()], [1, 2]).unwrap();
+    let want = 0.5 * (2.0_f32).ln()
+        + 0.5 * (0.5_f32 / 0.75).ln()
+        + 0.25 * (0.5_f32).ln()
+        + 0.75 * (1.5_f32).ln();
+    approx::assert_relative_eq!(r3f(&p, &q).unwrap().item().unwrap(), want, max_relative = 1e-5);
+    assert!(R3fNoise::Normal(0.0).add_to(&p, &mut rng(0)).is_err());
+
+    let said = Tensor::from_vec(vec![0.8, 0.2, 0.6, 0.4, 0.1, 0.9], [3, 2]).unwrap();
+    let co = CoTuning::direct(&said, &[0, 0, 1], 2).unwrap();
+    for (a, b) in co.relationship().to_vec().iter().zip([0.7, 0.3, 0.1, 0.9]) {
+        approx::assert_relative_eq!(*a, b, max_relative = 1e-6);
+    }
+    let logits = Tensor::from_vec(vec![0.0, 0.0, 0.0, 3.0_f32.ln()], [2, 2]).unwrap();
+    let loss = co.loss(&logits, &[0, 1].into()).unwrap().item().unwrap();
+    let want = 0.5 * (2.0_f32.ln() + 0.1 * 4.0_f32.ln() + 0.9 * (4.0_f32 / 3.0).ln());
+    approx::assert_relative_eq!(loss, want, max_relative = 1e-5);
+    assert!(CoTuning::direct(&said, &[0, 0, 0], 2).unwrap_err().to_string().contains("class 1"));
+    assert!(CoTuning::direct(&said.mul_scalar(2.0), &[0, 0, 1], 2).is_err());
+}
+
+#[test]
+fn soups_take_in_what_helps_and_statistics_are_taken_anew() {
+    let (data, held) = samples::digits().k_shot(10, &mut rng(5)).unwrap();
+    let held = held.k_shot(20, &mut rng(6)).unwrap().0;
+    let trained = |seed| {
+        let mut model = net();
+        let tune = FineTune::new(Method::Full { body_rate: 1.0 }, "fc.**").epochs(4).lr(0.01);
+        tune.seed(seed).fit(&mut model, &data).unwrap();
+        model
+    };
+    let (a, b, broken) = (trained(1), trained(2), {
+        let mut broken = trained(3);
+        broken
+            .for_each_param(|_, p| {
+                p.update(|x| x.iter_mut().for_each(|x| *x = -*x));
+                Ok(())
+            })
+            .unwrap();
+        broken
+    });
+    let greedy = greedy_soup(&[&broken, &a, &b], &held).unwrap();
+    let best = right(&a, &held).max(right(&b, &held));
+    assert!(greedy.accuracy >= best && !greedy.members.contains(&0), "{:?}", greedy.members);
+    assert!(greedy_soup::<Sequential>(&[], &held).is_err());
+
+    // The mean over the batches, whatever was there before.
+    let mut fresh = a.clone();
+    refresh_statistics(&mut fresh, &data, data.len()).unwrap();
+    let mut cx = Ctx::eval().capture("body").unwrap();
+    fresh.forward(data.features(), &mut cx).unwrap();
+    let body = cx.tapped("body").unwrap().clone();
+    let mean = body.mean(0, false).unwrap().to_vec();
+    let buffers = fresh.state_dict();
+    for (got, want) in buffers.tensor("norm.running_mean").unwrap().to_vec().iter().zip(mean) {
+        approx::assert_relative_eq!(*got, want, max_relative = 1e-3, epsilon = 1e-4);
+    }
+}
+
+#[test]
+fn checkpoints_are_ranked_without_training() {
+    let data = few();
+    let pixels = extract(&data, 64, |x, _| Ok(x.flatten(1, -1)?)).unwrap();
+    let noise = Tensor::randn([data.len(), 64], &mut rng(0));
+    let noise = data.with_features(&noise).unwrap();
+    let ranked = rank_checkpoints(&[("noise", &noise), ("pixels", &pixels)]).unwrap();
+    assert_eq!(ranked[0].name, "pixels");
+    assert!(ranked[0].log_me > ranked[1].log_me && ranked[0].h_score > ranked[1].h_score);
+    assert!(rank_checkpoints(&[]).is_err());
+    let other = samples::digits().k_shot(6, &mut rng(2)).unwrap().0;
+    let other = extract(&other, 64, |x, _| Ok(x.flatten(1, -1)?)).unwrap();
+    assert!(rank_checkpoints(&[("a", &pixels), ("b", &other)]).is_err());
 }

@@ -60,8 +60,8 @@ pub use mobilenet_v2::{InvertedStage, MobileNetV2, MobileNetV2Config};
 pub use preprocess::{Interpolation, Preprocess};
 pub use resnet::{Block, ResNet, ResNetConfig};
 pub use text::{
-    Bert, BertConfig, BertForSequenceClassification, DistilBert, DistilBertConfig, TextBatch,
-    TextModel, mean_pooling,
+    Bert, BertConfig, BertForSequenceClassification, DistilBert, DistilBertConfig, Prefix, Prompt,
+    SentenceClassifier, TextBatch, TextModel, mean_pooling,
 };
 #[cfg(feature = "tokenizer")]
 pub use text::{SentenceEmbedder, WordPiece};

@@ -121,7 +121,7 @@ impl Forward for VitBlock {
         let y = self.norm1.forward(x, cx)?;
         let x = x.add(&cx.within("attn", |cx| self.attn.forward(&y, cx))?)?;
         let y = self.norm2.forward(&x, cx)?;
-        let hidden = self.mlp.fc1.forward_act(&y, Activation::Gelu).within("mlp.fc1")?;
+        let hidden = self.mlp.fc1.forward_with(&y, Activation::Gelu, cx).within("mlp.fc1")?;
         Ok(x.add(&self.mlp.fc2.forward(&hidden, cx).within("mlp.fc2")?)?)
     }
 }
@@ -152,8 +152,8 @@ impl VisionTransformer {
     /// The class token and these tokens through all blocks.
     fn run(&self, tokens: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
         let (n, d) = (tokens.dims()[0], tokens.dims()[2]);
-        let position = self.pos_embed.tensor().narrow(1, 0, 1)?;
-        let class = self.cls_token.tensor().add(&position)?.broadcast_to([n, 1, d])?;
+        let position = self.pos_embed.adapted()?.narrow(1, 0, 1)?;
+        let class = self.cls_token.adapted()?.add(&position)?.broadcast_to([n, 1, d])?;
         let x = Tensor::cat(&[&class, tokens], 1)?;
         cx.within("blocks", |cx| run_all(&self.blocks, &x, cx))
     }
@@ -165,7 +165,7 @@ impl TokenEncoder for VisionTransformer {
         let patches = cx.within("patch_embed", |cx| {
             Ok(self.patch_embed.proj.forward(x, cx)?.flatten(2, 3)?.transpose(1, 2)?)
         })?;
-        let positions = self.pos_embed.tensor();
+        let positions = self.pos_embed.adapted()?;
         Ok(patches.add(&positions.narrow(1, 1, positions.dims()[1] - 1)?)?)
     }
 

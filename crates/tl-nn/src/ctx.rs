@@ -25,6 +25,13 @@ pub enum NormStats {
     Batch,
     /// Always the running ones.
     Running,
+    /// In training, for each channel by chance, the running ones instead of those of
+    /// the batch: StochNorm (Kou et al. 2020, section 3.2). Evaluation uses the
+    /// running ones.
+    Stochastic {
+        /// The chance of the running ones in percent; 50 in the paper.
+        percent: u8,
+    },
 }
 
 type Change = Box<dyn FnOnce(&Tensor) -> Result<Tensor> + Send + Sync>;
@@ -125,6 +132,11 @@ impl Ctx {
         self
     }
 
+    /// Sets which statistics normalisation over the batch uses.
+    pub fn set_norm_stats(&mut self, norm: NormStats) {
+        self.norm = norm;
+    }
+
     /// The domain that the samples of this pass are from, for layers that keep
     /// statistics of each; 0 unless set.
     pub fn domain(&self) -> usize {
@@ -167,6 +179,15 @@ impl Ctx {
     pub fn capture(mut self, pattern: &str) -> Result<Self> {
         self.wanted.push(Glob::new(pattern)?);
         Ok(self)
+    }
+
+    /// As [`capture`](Self::capture), for a context that is there already.
+    ///
+    /// # Errors
+    /// The pattern is not valid.
+    pub fn capture_more(&mut self, pattern: &str) -> Result<()> {
+        self.wanted.push(Glob::new(pattern)?);
+        Ok(())
     }
 
     /// Offers an intermediate result under a name. Kept only if asked for with

@@ -30,7 +30,7 @@ pub use layer::{
     GroupNorm, Gru, InstanceNorm2d, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiHeadAttention,
     Recurrent, Residual, Sequential, TransformerEncoder, TransformerEncoderLayer,
 };
-pub use module::{Buffer, Forward, Module, ModuleExt, Param, TokenEncoder, Visit, VisitMut};
+pub use module::{Adapt, Buffer, Forward, Module, ModuleExt, Param, TokenEncoder, Visit, VisitMut};
 pub use optim::{
     Adam, AdamW, Climbed, Ema, Group, Lamb, Lars, Lbfgs, Lookahead, Minimized, Optimizer,
     OptimizerState, ParamState, RmsProp, Rule, Sam, Sgd, StepInfo, StepReport, Swa,

@@ -1,7 +1,9 @@
 //! BERT.
 
 use super::{
-    AddNorm, TextBatch, TextModel, activation, attend, check, embedding, linear, load, read_config,
+    AddNorm, Prefix, Prompt, TextBatch, TextModel, activation, attend, check, embedding, linear,
+    load, read_config,
+    sentence_classifier::{constant, extend_mask},
 };
 use crate::weights;
 use rand::{RngCore, SeedableRng};
@@ -149,11 +151,21 @@ impl BertLayer {
         })
     }
 
-    fn run(&self, x: &Tensor, mask: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+    fn run(
+        &self,
+        x: &Tensor,
+        mask: &Tensor,
+        before: Option<&[Tensor; 2]>,
+        cx: &mut Ctx,
+    ) -> Result<Tensor> {
         let inner = &self.attention.inner;
         let q = inner.query.forward(x, cx).within("attention.self.query")?;
         let k = inner.key.forward(x, cx).within("attention.self.key")?;
         let v = inner.value.forward(x, cx).within("attention.self.value")?;
+        let (k, v) = match before {
+            None => (k, v),
+            Some([keys, values]) => (Tensor::cat(&[keys, &k], 1)?, Tensor::cat(&[values, &v], 1)?),
+        };
         let y = attend([&q, &k, &v], mask, self.heads, self.dropout, cx)?;
         let x = self.attention.output.run(&y, x, cx).within("attention.output")?;
         let dense = &self.intermediate.dense;
@@ -176,9 +188,13 @@ pub struct Bert {
     embeddings: Embeddings,
     encoder: Encoder,
     pooler: Option<Dense>,
+    /// Trained vectors before the tokens; see [`add_prompt`](Self::add_prompt).
+    pub prompt: Option<Prompt>,
+    /// Trained keys and values; see [`add_prefix`](Self::add_prefix).
+    pub prefix: Option<Prefix>,
     dropout: Dropout,
 }
-module!(Bert { embeddings, encoder, pooler; skip dropout });
+module!(Bert { embeddings, encoder, pooler, prompt, prefix; skip dropout });
 
 impl Bert {
     /// A model with random weights: normal of deviation 0.02.
@@ -204,6 +220,8 @@ impl Bert {
             embeddings,
             encoder: Encoder { layer: layer.collect::<Result<_>>()? },
             pooler: Some(Dense { dense: linear(d, d, rng) }),
+            prompt: None,
+            prefix: None,
             dropout: Dropout::new(config.hidden_dropout_prob),
         })
     }
@@ -249,41 +267,102 @@ impl Bert {
     /// # Errors
     /// Those of [`hidden`](TextModel::hidden).
     pub fn pooled(&self, batch: &TextBatch, cx: &mut Ctx) -> Result<Tensor> {
-        let first = self.hidden(batch, cx)?.select(1, 0)?;
+        let first = self.run(batch, cx)?.select(1, 0)?;
         match &self.pooler {
-            Some(pooler) => pooler.dense.forward_act(&first, Activation::Tanh).within("pooler"),
+            Some(pooler) => {
+                pooler.dense.forward_with(&first, Activation::Tanh, cx).within("pooler")
+            }
             None => Ok(first),
         }
+    }
+
+    /// Takes off the pooler, which a mean over the tokens does not use.
+    pub fn remove_pooler(&mut self) {
+        self.pooler = None;
+    }
+
+    /// Words, positions and width.
+    pub(super) fn sizes(&self) -> [usize; 3] {
+        let e = &self.embeddings;
+        let [words, longest] =
+            [&e.word_embeddings, &e.position_embeddings].map(|table| table.weight.dims()[0]);
+        [words, longest, e.norm.weight.numel()]
+    }
+
+    pub(super) fn layers(&self) -> usize {
+        self.encoder.layer.len()
+    }
+
+    pub(super) fn word_table(&self) -> &Tensor {
+        self.embeddings.word_embeddings.weight.tensor()
     }
 
     fn embed(&self, batch: &TextBatch, cx: &mut Ctx) -> Result<Tensor> {
         let [n, l] = batch.dims()?;
         let e = &self.embeddings;
+        let words = e.word_embeddings.forward(&batch.ids).within("word_embeddings")?;
+        let (words, more) = match &self.prompt {
+            None => (words, 0),
+            Some(prompt) => {
+                let vectors = prompt.embeddings.adapted()?;
+                let [p, d] = [vectors.dims()[0], vectors.dims()[1]];
+                let vectors = vectors.unsqueeze(0)?.broadcast_to([n, p, d])?;
+                (Tensor::cat(&[&vectors, &words], 1)?, p)
+            }
+        };
+        let l = l + more;
         let longest = e.position_embeddings.weight.dims()[0];
         if l > longest {
             let expected = format!("at most {longest} tokens; truncate");
             return Err(Error::argument("Bert", "sequence", format!("{l} tokens"), expected));
         }
         let types = match &batch.types {
+            Some(types) if more > 0 => {
+                let rows = types.as_slice().chunks_exact((l - more).max(1));
+                let all = rows.flat_map(|row| vec![0; more].into_iter().chain(row.iter().copied()));
+                Indices::from_vec(all.collect(), [n, l])?
+            }
             Some(types) => types.clone(),
-            None => Indices::from_vec(vec![0; n * l], [n, l])?,
+            None => constant(n, l, 0)?,
         };
-        let words = e.word_embeddings.forward(&batch.ids).within("word_embeddings")?;
         let types = e.token_type_embeddings.forward(&types).within("token_type_embeddings")?;
-        let positions = e.position_embeddings.weight.tensor().narrow(0, 0, l)?;
+        let positions = e.position_embeddings.weight.adapted()?.narrow(0, 0, l)?;
         let x = words.add(&types)?.add(&positions)?;
         let x = e.norm.forward(&x, cx)?;
         self.dropout.forward(&x, cx)
+    }
+
+    /// The vectors of all places, those of a prompt first.
+    fn run(&self, batch: &TextBatch, cx: &mut Ctx) -> Result<Tensor> {
+        let mut x = cx.within("embeddings", |cx| self.embed(batch, cx))?;
+        let (n, d) = (x.dims()[0], x.dims()[2]);
+        let mut mask = match &self.prompt {
+            None => batch.mask.clone(),
+            Some(prompt) => extend_mask(&batch.mask, prompt.embeddings.dims()[0])?,
+        };
+        if let Some(prefix) = &self.prefix {
+            mask = prefix.mask(&mask)?;
+        }
+        for (i, layer) in self.encoder.layer.iter().enumerate() {
+            let before = self.prefix.as_ref().map(|p| p.layer(i, n, d)).transpose()?;
+            x = cx.within(&format!("encoder.layer.{i}"), |cx| {
+                layer.run(&x, &mask, before.as_ref(), cx)
+            })?;
+        }
+        Ok(x)
     }
 }
 
 impl TextModel for Bert {
     fn hidden(&self, batch: &TextBatch, cx: &mut Ctx) -> Result<Tensor> {
-        let mut x = cx.within("embeddings", |cx| self.embed(batch, cx))?;
-        for (i, layer) in self.encoder.layer.iter().enumerate() {
-            x = cx.within(&format!("encoder.layer.{i}"), |cx| layer.run(&x, &batch.mask, cx))?;
+        let x = self.run(batch, cx)?;
+        match &self.prompt {
+            None => Ok(x),
+            Some(prompt) => {
+                let p = prompt.embeddings.dims()[0];
+                Ok(x.narrow(1, p, x.dims()[1] - p)?)
+            }
         }
-        Ok(x)
     }
 
     fn feature_size(&self) -> usize {

@@ -15,7 +15,8 @@ pub struct BertForSequenceClassification {
     pub bert: Bert,
     /// The head.
     pub classifier: Linear,
-    dropout: Dropout,
+    /// Before the head, in training.
+    pub dropout: Dropout,
 }
 module!(BertForSequenceClassification { bert, classifier; skip dropout });
 

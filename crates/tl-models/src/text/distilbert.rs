@@ -205,7 +205,7 @@ impl DistilBert {
             let expected = format!("at most {longest} tokens; truncate");
             return Err(Error::argument("DistilBert", "sequence", format!("{l} tokens"), expected));
         }
-        let positions = e.position_embeddings.weight.tensor().narrow(0, 0, l)?;
+        let positions = e.position_embeddings.weight.adapted()?.narrow(0, 0, l)?;
         let x = e.word_embeddings.forward(&batch.ids).within("word_embeddings")?.add(&positions)?;
         let x = e.norm.forward(&x, cx)?;
         self.dropout.forward(&x, cx)

@@ -4,8 +4,10 @@ mod batch;
 mod bert;
 mod classifier;
 mod distilbert;
+mod prompt;
 #[cfg(feature = "tokenizer")]
 mod sentence;
+mod sentence_classifier;
 #[cfg(feature = "tokenizer")]
 mod wordpiece;
 
@@ -13,8 +15,10 @@ pub use batch::{TextBatch, TextModel, mean_pooling};
 pub use bert::{Bert, BertConfig};
 pub use classifier::BertForSequenceClassification;
 pub use distilbert::{DistilBert, DistilBertConfig};
+pub use prompt::{Prefix, Prompt};
 #[cfg(feature = "tokenizer")]
 pub use sentence::SentenceEmbedder;
+pub use sentence_classifier::SentenceClassifier;
 #[cfg(feature = "tokenizer")]
 pub use wordpiece::WordPiece;
 

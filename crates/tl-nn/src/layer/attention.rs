@@ -1,6 +1,6 @@
 //! Multi-head attention.
 
-use crate::{Ctx, Error, Linear, Param, Result, init, module};
+use crate::{Ctx, Error, Forward, Linear, Param, Result, init, module};
 use rand::RngCore;
 use tl_tensor::{Attention, Tensor};
 
@@ -69,9 +69,9 @@ impl MultiHeadAttention {
 
     fn project(&self, x: &Tensor, part: usize, parts: usize) -> Result<Tensor> {
         let width = self.out_proj.weight.dims()[0];
-        let weight = self.in_proj_weight.tensor().narrow(0, part * width, parts * width)?;
+        let weight = self.in_proj_weight.adapted()?.narrow(0, part * width, parts * width)?;
         let bias = match &self.in_proj_bias {
-            Some(bias) => Some(bias.tensor().narrow(0, part * width, parts * width)?),
+            Some(bias) => Some(bias.adapted()?.narrow(0, part * width, parts * width)?),
             None => None,
         };
         Ok(x.linear(&weight, bias.as_ref())?)
@@ -137,6 +137,6 @@ impl MultiHeadAttention {
             attention.forward(&q, &k, &v)?
         };
         let y = y.transpose(1, 2)?.flatten(2, 3)?;
-        self.out_proj.forward_act(&y, tl_tensor::Activation::Identity)
+        self.out_proj.forward(&y, cx)
     }
 }

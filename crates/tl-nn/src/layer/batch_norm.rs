@@ -1,6 +1,7 @@
 //! Batch normalisation.
 
 use crate::{Buffer, Ctx, Forward, NormStats, Param, Result, module};
+use rand::RngCore;
 use tl_tensor::Tensor;
 
 /// Batch normalisation of `[n, c]` or `[n, c, ..]`:
@@ -63,7 +64,9 @@ impl BatchNorm {
         match cx.norm_stats() {
             NormStats::Batch => true,
             NormStats::Running => false,
-            NormStats::ByMode => cx.is_train() && !self.running_mean.is_frozen(),
+            NormStats::ByMode | NormStats::Stochastic { .. } => {
+                cx.is_train() && !self.running_mean.is_frozen()
+            }
         }
     }
 
@@ -82,8 +85,9 @@ impl BatchNorm {
 
 impl Forward for BatchNorm {
     fn forward(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
-        let (weight, bias) =
-            (self.weight.as_ref().map(Param::tensor), self.bias.as_ref().map(Param::tensor));
+        let weight = self.weight.as_ref().map(Param::adapted).transpose()?;
+        let bias = self.bias.as_ref().map(Param::adapted).transpose()?;
+        let (weight, bias) = (weight.as_deref(), bias.as_deref());
         if !self.uses_batch(cx) {
             let (mean, variance) = (self.running_mean.tensor(), self.running_var.tensor());
             return Ok(x.batch_norm_with(mean, variance, weight, bias, self.eps)?);
@@ -93,7 +97,16 @@ impl Forward for BatchNorm {
             let count = x.numel() / x.dims()[1].max(1);
             self.record(cx, result.mean, &result.variance, count);
         }
-        Ok(result.output)
+        let NormStats::Stochastic { percent } = cx.norm_stats() else { return Ok(result.output) };
+        let (mean, variance) = (self.running_mean.tensor(), self.running_var.tensor());
+        let running = x.batch_norm_with(mean, variance, weight, bias, self.eps)?;
+        let chosen: Vec<f32> = (0..mean.numel())
+            .map(|_| f32::from(u8::from(cx.rng().next_u32() % 100 < u32::from(percent))))
+            .collect();
+        let mut shape = vec![1; x.rank()];
+        shape[1] = chosen.len();
+        let chosen = Tensor::from_vec(chosen, tl_tensor::Shape::new(&shape)?)?;
+        Ok(Tensor::where_cond(&chosen, &running, &result.output)?)
     }
 }
 
@@ -126,6 +139,26 @@ mod tests {
         assert_eq!(norm.running_mean.tensor().to_vec(), before);
         let eval = norm.forward(&x, &mut Ctx::eval()).unwrap();
         assert_eq!(frozen.to_vec(), eval.to_vec());
+    }
+
+    #[test]
+    fn stochastic_channels_are_of_the_batch_or_running() {
+        let x = Tensor::linspace(0.0, 9.0, 160).reshape([4, 40]).unwrap();
+        let norm = BatchNorm::new(40);
+        let columns = |percent: Option<u8>| {
+            let mut cx = Ctx::train(3);
+            if let Some(percent) = percent {
+                cx.set_norm_stats(NormStats::Stochastic { percent });
+            }
+            norm.forward(&x, &mut cx).unwrap().to_vec()
+        };
+        let (batch, running) = (columns(None), norm.forward(&x, &mut Ctx::eval()).unwrap());
+        assert_eq!(columns(Some(0)), batch);
+        assert_eq!(columns(Some(100)), running.to_vec());
+        let (half, running) = (columns(Some(50)), running.to_vec());
+        let of_running = (0..40).filter(|&c| half[c] == running[c]).count();
+        assert!((8..32).contains(&of_running), "{of_running}");
+        assert!((0..160).all(|i| half[i] == running[i] || half[i] == batch[i]));
     }
 
     #[test]

@@ -75,8 +75,13 @@ impl Conv2d {
 }
 
 impl Forward for Conv2d {
-    fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        Ok(self.conv.conv2d(x, self.weight.tensor(), self.bias.as_ref().map(Param::tensor))?)
+    fn forward(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(Param::adapted).transpose()?;
+        let (weight, bias) = (self.weight.tensor(), bias.as_deref());
+        match self.weight.adapter() {
+            None => Ok(self.conv.conv2d(x, weight, bias)?),
+            Some(adapter) => adapter.conv2d(&self.conv, x, weight, bias, cx),
+        }
     }
 }
 
@@ -113,7 +118,8 @@ impl Conv1d {
 
 impl Forward for Conv1d {
     fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        Ok(self.conv.conv1d(x, self.weight.tensor(), self.bias.as_ref().map(Param::tensor))?)
+        let bias = self.bias.as_ref().map(Param::adapted).transpose()?;
+        Ok(self.conv.conv1d(x, self.weight.adapted()?.as_ref(), bias.as_deref())?)
     }
 }
 
@@ -159,7 +165,8 @@ impl ConvTranspose2d {
 
 impl Forward for ConvTranspose2d {
     fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(Param::tensor);
-        Ok(self.conv.conv_transpose2d(x, self.weight.tensor(), bias, self.output_padding)?)
+        let (weight, bias) =
+            (self.weight.adapted()?, self.bias.as_ref().map(Param::adapted).transpose()?);
+        Ok(self.conv.conv_transpose2d(x, &weight, bias.as_deref(), self.output_padding)?)
     }
 }

@@ -40,7 +40,7 @@ impl Embedding {
     /// # Errors
     /// An index is not below the number of vectors.
     pub fn forward(&self, indices: &Indices) -> Result<Tensor> {
-        let vectors = self.weight.tensor().embedding(indices)?;
+        let vectors = self.weight.adapted()?.embedding(indices)?;
         let Some(padding) = self.padding else { return Ok(vectors) };
         let mask: Vec<f32> =
             indices.as_slice().iter().map(|&i| f32::from(u8::from(i == padding))).collect();

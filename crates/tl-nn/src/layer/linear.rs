@@ -43,18 +43,34 @@ impl Linear {
         Self { bias: None, ..Self::new(inputs, outputs, rng) }
     }
 
-    /// The output followed by a function, in one pass.
+    /// The output followed by a function, in one pass. Outside of a pass through
+    /// a model: adapters drop nothing; see [`forward_with`](Self::forward_with).
     ///
     /// # Errors
     /// The last axis of `x` is not that of the weight.
     pub fn forward_act(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(Param::tensor);
-        Ok(x.linear_act(self.weight.tensor(), bias, activation)?)
+        self.forward_with(x, activation, &mut Ctx::eval())
+    }
+
+    /// The output followed by a function, in one pass.
+    ///
+    /// # Errors
+    /// The last axis of `x` is not that of the weight.
+    pub fn forward_with(&self, x: &Tensor, act: Activation, cx: &mut Ctx) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(Param::adapted).transpose()?;
+        let weight = self.weight.tensor();
+        Ok(match self.weight.adapter() {
+            None => x.linear_act(weight, bias.as_deref(), act)?,
+            Some(adapter) => {
+                let y = adapter.linear(x, weight, bias.as_deref(), cx)?;
+                if act == Activation::Identity { y } else { act.apply(&y) }
+            }
+        })
     }
 }
 
 impl Forward for Linear {
-    fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        self.forward_act(x, Activation::Identity)
+    fn forward(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
+        self.forward_with(x, Activation::Identity, cx)
     }
 }

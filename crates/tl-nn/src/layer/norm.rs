@@ -33,8 +33,8 @@ impl LayerNorm {
 
 impl Forward for LayerNorm {
     fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
-        Ok(x.layer_norm(weight.dims(), Some(weight), Some(bias), self.eps)?)
+        let (weight, bias) = (self.weight.adapted()?, self.bias.adapted()?);
+        Ok(x.layer_norm(weight.dims(), Some(&weight), Some(&bias), self.eps)?)
     }
 }
 
@@ -62,8 +62,8 @@ impl GroupNorm {
 
 impl Forward for GroupNorm {
     fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
-        Ok(x.group_norm(self.groups, Some(weight), Some(bias), self.eps)?)
+        let (weight, bias) = (self.weight.adapted()?, self.bias.adapted()?);
+        Ok(x.group_norm(self.groups, Some(&weight), Some(&bias), self.eps)?)
     }
 }
 
@@ -104,8 +104,10 @@ impl Default for InstanceNorm2d {
 
 impl Forward for InstanceNorm2d {
     fn forward(&self, x: &Tensor, _: &mut Ctx) -> Result<Tensor> {
-        let (weight, bias) =
-            (self.weight.as_ref().map(Param::tensor), self.bias.as_ref().map(Param::tensor));
-        Ok(x.group_norm(x.size(1)?, weight, bias, self.eps)?)
+        let adapted = |p: &Option<Param>| -> Result<Option<Tensor>> {
+            p.as_ref().map(|p| Ok(p.adapted()?.into_owned())).transpose()
+        };
+        let (weight, bias) = (adapted(&self.weight)?, adapted(&self.bias)?);
+        Ok(x.group_norm(x.size(1)?, weight.as_ref(), bias.as_ref(), self.eps)?)
     }
 }

@@ -89,15 +89,20 @@ impl Recurrent {
             let mut outputs = Vec::new();
             for (direction, cell) in cells.iter().enumerate() {
                 // One product for all steps; only the hidden part is serial.
-                let from_input =
-                    input.linear(cell.weight_ih.tensor(), Some(cell.bias_ih.tensor()))?;
+                let from_input = input.linear(
+                    cell.weight_ih.adapted()?.as_ref(),
+                    Some(cell.bias_ih.adapted()?.as_ref()),
+                )?;
                 let mut state = vec![Tensor::zeros([n, self.hidden]); parts];
                 let mut steps = vec![Tensor::zeros(()); length];
                 for i in 0..length {
                     let at = if direction == 1 { length - 1 - i } else { i };
                     let a = from_input.select(1, at)?.chunk(self.gates, -1)?;
                     let b = state[0]
-                        .linear(cell.weight_hh.tensor(), Some(cell.bias_hh.tensor()))?
+                        .linear(
+                            cell.weight_hh.adapted()?.as_ref(),
+                            Some(cell.bias_hh.adapted()?.as_ref()),
+                        )?
                         .chunk(self.gates, -1)?;
                     state = step(&a, &b, &state)?;
                     steps[at] = state[0].clone();
@@ -122,7 +127,7 @@ impl Module for Recurrent {
                 ("bias_hh", bias_hh),
             ] {
                 v.enter(&self.name(part, i));
-                v.param(param);
+                param.visit(v);
                 v.leave();
             }
         }
@@ -134,7 +139,7 @@ impl Module for Recurrent {
             let Cell { weight_ih, weight_hh, bias_ih, bias_hh } = &mut self.cells[i];
             for (name, param) in names.iter().zip([weight_ih, weight_hh, bias_ih, bias_hh]) {
                 v.enter(name);
-                v.param(param);
+                param.visit_mut(v);
                 v.leave();
             }
         }

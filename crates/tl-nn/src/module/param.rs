@@ -1,7 +1,10 @@
 //! Parameters and buffers.
 
-use super::traits::{Module, Visit, VisitMut};
-use std::sync::Arc;
+use super::{
+    adapt::Adapt,
+    traits::{Module, Visit, VisitMut},
+};
+use std::{borrow::Cow, sync::Arc};
 use tl_tensor::{Result, Tensor};
 
 /// A tensor that training changes.
@@ -17,18 +20,49 @@ use tl_tensor::{Result, Tensor};
 pub struct Param {
     tensor: Tensor,
     frozen: bool,
+    adapter: Option<Box<dyn Adapt>>,
 }
 
 impl Param {
     /// A trainable parameter with these numbers.
     pub fn new(data: Tensor) -> Self {
-        Self { tensor: data.requires_grad(), frozen: false }
+        Self { tensor: data.requires_grad(), frozen: false, adapter: None }
     }
 
-    /// The tensor to compute with.
+    /// The parameter's own numbers: what is trained and saved. A layer computes
+    /// with [`adapted`](Self::adapted).
     #[inline]
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
+    }
+
+    /// The numbers that a layer computes with: the parameter's own, changed by
+    /// its adapter if it has one.
+    ///
+    /// # Errors
+    /// An adapter that is no change of these numbers.
+    #[inline]
+    pub fn adapted(&self) -> crate::Result<Cow<'_, Tensor>> {
+        Ok(match &self.adapter {
+            None => Cow::Borrowed(&self.tensor),
+            Some(adapter) => Cow::Owned(adapter.weight(&self.tensor)?),
+        })
+    }
+
+    /// What changes these numbers, if anything does.
+    #[inline]
+    pub fn adapter(&self) -> Option<&dyn Adapt> {
+        self.adapter.as_deref()
+    }
+
+    /// What changes these numbers, for changing.
+    pub fn adapter_mut(&mut self) -> Option<&mut (dyn Adapt + 'static)> {
+        self.adapter.as_deref_mut()
+    }
+
+    /// Puts a change of these numbers in place, or takes it away.
+    pub fn set_adapter(&mut self, adapter: Option<Box<dyn Adapt>>) {
+        self.adapter = adapter;
     }
 
     /// The sizes of the dimensions.
@@ -78,10 +112,11 @@ impl Param {
     }
 
     /// The same parameter for use in a second place: one variable, one
-    /// gradient. State dicts list it under both paths, as PyTorch does.
+    /// gradient. State dicts list it under both paths, as PyTorch does. An adapter
+    /// stays behind.
     #[must_use]
     pub fn tied(&self) -> Self {
-        Self { tensor: self.tensor.clone(), frozen: self.frozen }
+        Self { tensor: self.tensor.clone(), frozen: self.frozen, adapter: None }
     }
 }
 
@@ -91,17 +126,23 @@ impl Clone for Param {
         // the same result.
         let tensor =
             if self.tensor.is_leaf() { self.tensor.requires_grad() } else { self.tensor.clone() };
-        Self { tensor, frozen: self.frozen }
+        Self { tensor, frozen: self.frozen, adapter: self.adapter.as_ref().map(|a| a.boxed()) }
     }
 }
 
 impl Module for Param {
     fn visit<'a>(&'a self, v: &mut dyn Visit<'a>) {
         v.param(self);
+        if let Some(adapter) = &self.adapter {
+            adapter.visit(v);
+        }
     }
 
     fn visit_mut(&mut self, v: &mut dyn VisitMut) {
         v.param(self);
+        if let Some(adapter) = &mut self.adapter {
+            adapter.visit_mut(v);
+        }
     }
 }
 

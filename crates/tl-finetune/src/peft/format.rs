@@ -1,0 +1,521 @@
+//! The files of Hugging Face's PEFT: `adapter_config.json` and
+//! `adapter_model.safetensors`.
+
+use super::{
+    BottleneckConfig, Ia3Config, LoraConfig, PeftConfig, VeraConfig, Whole, WholeConfig,
+    attach::{Place, put, sites},
+    bottleneck::BottleneckLayer,
+    ia3::Ia3Layer,
+    lora::LoraLayer,
+    manage,
+    stack::{self, Kind, Slot},
+    vera::VeraLayer,
+};
+use crate::{Error, Result};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+use tl_nn::{Module, ModuleExt, Param, StateDict, Tensor, Weight};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+const PREFIX: &str = "base_model.model.";
+
+/// Writes one adapter alone into a folder: `adapter_config.json` and
+/// `adapter_model.safetensors`, which PEFT's `PeftModel.from_pretrained` reads for a
+/// base model with the same module paths. Bottleneck adapters, which PEFT does not
+/// have, are written in the same way under a type of their own.
+///
+/// # Errors
+/// A name that the model does not have; a merged model; files that cannot be
+/// written.
+pub fn save<M: Module>(model: &M, name: &str, folder: impl AsRef<Path>) -> Result<()> {
+    let folder = folder.as_ref();
+    let (config, dict) = (describe(model, name)?, adapter_state(model, name)?);
+    std::fs::create_dir_all(folder)
+        .map_err(|source| tl_nn::Error::Io { path: folder.to_owned(), source })?;
+    dict.save(folder.join(WEIGHTS))?;
+    let text = serde_json::to_vec_pretty(&config).map_err(tl_nn::Error::other)?;
+    // The configuration last: a folder with one has its weights.
+    let (path, beside) = (folder.join(CONFIG), folder.join(".adapter_config.json.new"));
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, &path))
+        .map_err(|source| tl_nn::Error::Io { path, source })?;
+    Ok(())
+}
+
+/// The numbers of one adapter under PEFT's names.
+///
+/// # Errors
+/// A name that the model does not have.
+pub fn adapter_state<M: Module>(model: &M, name: &str) -> Result<StateDict> {
+    let mut dict = StateDict::new();
+    let mut found = false;
+    for (path, param) in model.params() {
+        let Some(slot) = slot(param, name) else { continue };
+        found = true;
+        let module = path.strip_suffix(".weight").unwrap_or(&path);
+        let axes = param.tensor().rank();
+        for (key, tensor) in parts(&slot.kind, module, &path, axes)? {
+            let key = if key.starts_with("vera_") && !key.contains('.') {
+                format!("base_model.{key}")
+            } else {
+                format!("{PREFIX}{key}")
+            };
+            dict.insert(key, Weight::new(&tensor));
+        }
+    }
+    if !found {
+        let known = manage::names(model).join(", ");
+        let expected = format!("one of: {known}");
+        return Err(Error::argument("save", "name", format!("`{name}`"), expected));
+    }
+    dict.metadata_mut().insert("format".into(), "pt".into());
+    Ok(dict)
+}
+
+fn slot<'a>(param: &'a Param, name: &str) -> Option<&'a Slot> {
+    stack::of(param)?.slots.iter().find(|s| s.name == name)
+}
+
+/// Names below the prefix, and numbers.
+fn parts(kind: &Kind, module: &str, path: &str, axes: usize) -> Result<Vec<(String, Tensor)>> {
+    let ones = |n: usize| vec![1; n];
+    let shaped = |t: &Tensor, dims: &[usize]| -> Result<Tensor> {
+        Ok(t.detach().reshape(tl_nn::Shape::new(dims)?)?)
+    };
+    let mut all = Vec::new();
+    match kind {
+        Kind::Lora(layer) => {
+            all.push((format!("{module}.lora_A.weight"), layer.a.tensor().detach()));
+            let b = layer.b.tensor();
+            let dims = [b.dims(), &ones(axes - 2)].concat();
+            all.push((format!("{module}.lora_B.weight"), shaped(b, &dims)?));
+            if let Some(m) = &layer.magnitude {
+                let dims = match axes {
+                    2 => vec![m.numel()],
+                    _ => [&[1, m.numel()], &ones(axes - 2)[..]].concat(),
+                };
+                all.push((format!("{module}.lora_magnitude_vector"), shaped(m.tensor(), &dims)?));
+            }
+        }
+        Kind::Ia3(layer) => {
+            let n = layer.gain.numel();
+            let dims = match (axes, layer.input) {
+                (2, true) => vec![1, n],
+                (2, false) => vec![n, 1],
+                _ => [&[1, n], &ones(axes - 2)[..]].concat(),
+            };
+            all.push((format!("{module}.ia3_l"), shaped(layer.gain.tensor(), &dims)?));
+        }
+        Kind::Vera(layer) => {
+            all.push((format!("{module}.vera_lambda_b"), layer.b.tensor().detach()));
+            all.push((format!("{module}.vera_lambda_d"), layer.d.tensor().detach()));
+            all.push(("vera_A".into(), layer.shared.0.clone()));
+            all.push(("vera_B".into(), layer.shared.1.clone()));
+        }
+        Kind::Bottleneck(l) => {
+            for (name, param) in [
+                ("down.weight", &l.down),
+                ("down.bias", &l.down_bias),
+                ("up.weight", &l.up),
+                ("up.bias", &l.up_bias),
+            ] {
+                all.push((format!("{module}.adapter_{name}"), param.tensor().detach()));
+            }
+        }
+        Kind::Whole(param) => all.push((path.to_owned(), param.tensor().detach())),
+    }
+    Ok(all)
+}
+
+/// The modules of the paths, each once.
+fn modules(paths: &[String]) -> Vec<String> {
+    let module = |p: &String| p.rsplit_once('.').map_or(p.clone(), |(module, _)| module.to_owned());
+    paths.iter().map(module).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// `adapter_config.json`.
+fn describe<M: Module>(model: &M, name: &str) -> Result<Value> {
+    let (mut targets, mut inputs, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let mut config = None;
+    for (path, param) in model.params() {
+        let Some(slot) = slot(param, name) else { continue };
+        config = Some(slot.config.clone());
+        let module = path.strip_suffix(".weight").unwrap_or(&path).to_owned();
+        match &slot.kind {
+            Kind::Whole(_) => whole.push(path),
+            Kind::Ia3(layer) if layer.input => {
+                inputs.push(module.clone());
+                targets.push(module);
+            }
+            _ => targets.push(module),
+        }
+    }
+    let Some(config) = config else {
+        let expected = format!("one of: {}", manage::names(model).join(", "));
+        return Err(Error::argument("save", "name", format!("`{name}`"), expected));
+    };
+    let saved = modules(&whole);
+    let mut all = json!({
+        "base_model_name_or_path": null, "task_type": null, "inference_mode": true,
+        "target_modules": targets,
+        "modules_to_save": if saved.is_empty() { Value::Null } else { json!(saved) },
+    });
+    let own = match &*config {
+        PeftConfig::Lora(c) => json!({
+            "peft_type": "LORA", "r": c.rank, "lora_alpha": c.alpha,
+            "lora_dropout": c.dropout, "use_rslora": c.rank_stabilised, "use_dora": c.dora,
+            "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true,
+            "rank_pattern": {}, "alpha_pattern": {},
+        }),
+        PeftConfig::Ia3(_) => json!({
+            "peft_type": "IA3", "feedforward_modules": inputs, "fan_in_fan_out": false,
+            "init_ia3_weights": true,
+        }),
+        PeftConfig::Vera(c) => json!({
+            "peft_type": "VERA", "r": c.rank, "d_initial": c.d_initial, "vera_dropout": c.dropout,
+            "projection_prng_key": c.projection_seed, "save_projection": true, "bias": "none",
+            "fan_in_fan_out": false, "init_weights": true,
+        }),
+        PeftConfig::Bottleneck(c) => json!({ "peft_type": "BOTTLENECK", "width": c.width }),
+        PeftConfig::Whole(_) => json!({ "peft_type": "WHOLE" }),
+    };
+    if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
+        all.extend(own);
+    }
+    Ok(all)
+}
+
+/// Loads an adapter that [`save`] or PEFT wrote, under a name, and makes it the
+/// active one. LoRA with rsLoRA, DoRA, `rank_pattern`, `alpha_pattern`, biases and
+/// `modules_to_save`; IA3; VeRA with its projections; LN tuning. Fields that change
+/// nothing in inference are skipped: the file is the home's, not ours.
+///
+/// # Errors
+/// Files that cannot be read or are not what they say; a method or an option that
+/// is not known here; modules that the model does not have or whose shapes differ; a
+/// name that is taken. The model is then as before.
+pub fn load<M: Module>(model: &mut M, name: &str, folder: impl AsRef<Path>) -> Result<()> {
+    manage::check_new(model, name)?;
+    let folder = folder.as_ref();
+    let path = folder.join(CONFIG);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| tl_nn::Error::Io { path: path.clone(), source })?;
+    let fail = |problem: String| tl_nn::Error::Format { path: path.clone(), problem };
+    let value: Value = serde_json::from_str(&text).map_err(|e| fail(format!("is no JSON: {e}")))?;
+    let Value::Object(fields) = value else {
+        return Err(fail("is no JSON object".into()).into());
+    };
+    let file = Fields { fields: &fields, path: &path };
+    let dict = StateDict::open(folder.join(WEIGHTS))?;
+    let places = sites(model);
+    let loaded = Reader { file, dict: &dict, places: &places }.read()?;
+    put(model, name, &Arc::new(loaded.0), loaded.1)
+}
+
+/// Fields of the configuration, with errors that name them.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    fields: &'a Map<String, Value>,
+    path: &'a Path,
+}
+
+impl<'a> Fields<'a> {
+    fn fail(&self, problem: String) -> Error {
+        Error::Nn(tl_nn::Error::Format { path: self.path.to_owned(), problem })
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.fields.get(name).filter(|v| !v.is_null())
+    }
+
+    fn wrong(&self, name: &str, expected: &str) -> Error {
+        let got = self.fields.get(name).map_or("missing".to_owned(), Value::to_string);
+        let got: String = got.chars().take(80).collect();
+        self.fail(format!("`{name}` is {got}; expected {expected}"))
+    }
+
+    fn text(&self, name: &str, default: &'a str) -> Result<&'a str> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value.as_str().ok_or_else(|| self.wrong(name, "a text")),
+        }
+    }
+
+    fn flag(&self, name: &str) -> Result<bool> {
+        match self.get(name) {
+            None => Ok(false),
+            Some(value) => value.as_bool().ok_or_else(|| self.wrong(name, "true or false")),
+        }
+    }
+
+    fn number(&self, name: &str, default: f64) -> Result<f64> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value
+                .as_f64()
+                .filter(|x| x.abs() <= 1e9)
+                .ok_or_else(|| self.wrong(name, "a number of a sensible size")),
+        }
+    }
+
+    fn rank(&self) -> Result<usize> {
+        let rank = self.get("r").and_then(Value::as_u64).filter(|r| (1..=65_536).contains(r));
+        Ok(rank.ok_or_else(|| self.wrong("r", "a rank of 1 to 65536"))? as usize)
+    }
+
+    /// Numbers for some modules, by names or their ends.
+    fn pattern(&self, name: &str) -> Result<BTreeMap<&'a str, f64>> {
+        let Some(value) = self.get(name) else { return Ok(BTreeMap::new()) };
+        let map = value.as_object().ok_or_else(|| self.wrong(name, "an object"))?;
+        map.iter()
+            .map(|(key, value)| {
+                let plain = key.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
+                let number = value.as_f64().filter(|x| plain && x.is_finite());
+                let expected = "names of modules (no regular expressions) and numbers";
+                Ok((key.as_str(), number.ok_or_else(|| self.wrong(name, expected))?))
+            })
+            .collect()
+    }
+}
+
+struct Reader<'a> {
+    file: Fields<'a>,
+    dict: &'a StateDict,
+    places: &'a [Place],
+}
+
+/// The number of a pattern for a module; PEFT takes the first name that fits.
+fn of_module(pattern: &BTreeMap<&str, f64>, module: &str) -> Option<f64> {
+    let fits = |key: &str| module == key || module.ends_with(&format!(".{key}"));
+    pattern.iter().find(|(key, _)| fits(key)).map(|(_, x)| *x)
+}
+
+impl Reader<'_> {
+    fn read(&self) -> Result<(PeftConfig, Vec<(String, Kind)>)> {
+        if self.file.flag("fan_in_fan_out")? {
+            let problem =
+                "`fan_in_fan_out` is true; weights stored as [in, out] are not known here";
+            return Err(self.file.fail(problem.into()));
+        }
+        let mut layers = BTreeMap::new();
+        let config = match self.file.text("peft_type", "")? {
+            "LORA" => self.lora(&mut layers)?,
+            "IA3" => self.ia3(&mut layers)?,
+            "VERA" => self.vera(&mut layers)?,
+            "BOTTLENECK" => self.bottleneck(&mut layers)?,
+            "LN_TUNING" | "WHOLE" => PeftConfig::Whole(WholeConfig {
+                what: Whole::Modules(Vec::new()),
+                train: Vec::new(),
+            }),
+            _ => {
+                let expected = "LORA, IA3, VERA, LN_TUNING, BOTTLENECK or WHOLE";
+                return Err(self.file.wrong("peft_type", expected));
+            }
+        };
+        let whole = self.whole(&mut layers)?;
+        let config = match config {
+            PeftConfig::Whole(_) => {
+                PeftConfig::Whole(WholeConfig { what: Whole::Modules(whole), train: Vec::new() })
+            }
+            other => other,
+        };
+        if layers.is_empty() {
+            return Err(self.file.fail(format!("its {WEIGHTS} holds nothing of the method")));
+        }
+        Ok((config, layers.into_iter().collect()))
+    }
+
+    fn weights(&self, problem: String) -> Error {
+        let path = self.file.path.with_file_name(WEIGHTS);
+        Error::Nn(tl_nn::Error::Format { path, problem })
+    }
+
+    /// The modules for which the file has this part, with their own parameters.
+    fn having(&self, part: &str) -> Result<Vec<(&str, &Place)>> {
+        let mut all = Vec::new();
+        for (name, _) in self.dict.iter() {
+            let Some(module) = name.strip_prefix(PREFIX).and_then(|n| n.strip_suffix(part)) else {
+                continue;
+            };
+            let Some(place) = self.places.iter().find(|p| p.module == module) else {
+                return Err(self.weights(format!("`{name}`: the model has no `{module}`")));
+            };
+            all.push((module, place));
+        }
+        Ok(all)
+    }
+
+    /// A tensor of the file as another shape of the same size.
+    fn tensor(&self, module: &str, part: &str, dims: &[usize]) -> Result<Param> {
+        let name = format!("{PREFIX}{module}{part}");
+        let Some(weight) = self.dict.get(&name) else {
+            return Err(self.weights(format!("`{name}` is missing")));
+        };
+        let squeezed = |d: &[usize]| d.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        if squeezed(weight.dims()) != squeezed(dims) {
+            let got = weight.dims();
+            return Err(self.weights(format!("`{name}` is {got:?}; the model needs {dims:?}")));
+        }
+        let tensor = weight.to_tensor()?;
+        if !tensor.is_finite() {
+            return Err(self.weights(format!("`{name}` holds numbers that are not finite")));
+        }
+        Ok(Param::new(tensor.reshape(tl_nn::Shape::new(dims)?)?))
+    }
+
+    fn lora(&self, layers: &mut BTreeMap<String, Kind>) -> Result<PeftConfig> {
+        let file = self.file;
+        let config = LoraConfig {
+            rank: file.rank()?,
+            alpha: file.number("lora_alpha", 8.0)? as f32,
+            rank_stabilised: file.flag("use_rslora")?,
+            dropout: file.number("lora_dropout", 0.0)?,
+            dora: file.flag("use_dora")?,
+            ..LoraConfig::new(Vec::<String>::new())
+        };
+        config.check()?;
+        for unknown in ["layer_replication", "target_parameters", "use_qalora", "use_bdlora"] {
+            if file.get(unknown).is_some_and(|v| *v != json!(false) && *v != json!([])) {
+                return Err(file.wrong(unknown, "nothing: it is not known here"));
+            }
+        }
+        let (ranks, alphas) = (file.pattern("rank_pattern")?, file.pattern("alpha_pattern")?);
+        for (module, place) in self.having(".lora_A.weight")? {
+            let (w, dims) = (&place.tensor, place.tensor.dims());
+            if w.rank() < 2 {
+                return Err(self.weights(format!("`{module}` has no matrix to adapt")));
+            }
+            let rank = of_module(&ranks, module).map_or(config.rank, |r| r as usize);
+            let alpha = of_module(&alphas, module).map_or(config.alpha, |a| a as f32);
+            let a = self.tensor(module, ".lora_A.weight", &[&[rank], &dims[1..]].concat())?;
+            let b = self.tensor(module, ".lora_B.weight", &[dims[0], rank])?;
+            let magnitude = match config.dora {
+                true => Some(self.tensor(module, ".lora_magnitude_vector", &[dims[0]])?),
+                false => None,
+            };
+            let (scale, dropout) = (config.scale(rank, alpha), config.dropout);
+            layers.insert(
+                place.path.clone(),
+                Kind::Lora(LoraLayer { a, b, magnitude, scale, dropout }),
+            );
+        }
+        Ok(PeftConfig::Lora(config))
+    }
+
+    fn ia3(&self, layers: &mut BTreeMap<String, Kind>) -> Result<PeftConfig> {
+        let listed = |name: &str| -> Result<Vec<String>> {
+            let Some(value) = self.file.get(name) else { return Ok(Vec::new()) };
+            let all = value.as_array().and_then(|all| {
+                all.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            });
+            all.ok_or_else(|| self.file.wrong(name, "a list of modules"))
+        };
+        let inputs = listed("feedforward_modules")?;
+        for (module, place) in self.having(".ia3_l")? {
+            let input = inputs.iter().any(|t| module == t || module.ends_with(&format!(".{t}")));
+            if place.tensor.rank() < 2 {
+                return Err(self.weights(format!("`{module}` has no matrix to adapt")));
+            }
+            let size = place.tensor.dims()[usize::from(input)];
+            let gain = self.tensor(module, ".ia3_l", &[size])?;
+            layers.insert(place.path.clone(), Kind::Ia3(Ia3Layer { gain, input }));
+        }
+        Ok(PeftConfig::Ia3(Ia3Config::new(Vec::<String>::new(), inputs)))
+    }
+
+    fn vera(&self, layers: &mut BTreeMap<String, Kind>) -> Result<PeftConfig> {
+        let config = VeraConfig {
+            rank: self.file.rank()?,
+            d_initial: self.file.number("d_initial", 0.1)? as f32,
+            dropout: self.file.number("vera_dropout", 0.0)?,
+            ..VeraConfig::new(Vec::<String>::new())
+        };
+        config.check()?;
+        let shared = |name: &str, axis: usize| -> Result<Tensor> {
+            let Some(weight) = self.dict.get(name) else {
+                let problem = format!("`{name}` is missing; save with `save_projection=True`");
+                return Err(self.weights(problem));
+            };
+            if weight.dims().len() != 2 || weight.dims()[axis] != config.rank {
+                let (got, rank) = (weight.dims(), config.rank);
+                return Err(self.weights(format!("`{name}` is {got:?} for a rank of {rank}")));
+            }
+            Ok(weight.to_tensor()?)
+        };
+        let shared = (shared("base_model.vera_A", 0)?, shared("base_model.vera_B", 1)?);
+        for (module, place) in self.having(".vera_lambda_b")? {
+            let dims = place.tensor.dims();
+            if dims.len() != 2 || dims[1] > shared.0.dims()[1] || dims[0] > shared.1.dims()[0] {
+                let problem = format!("`{module}` {dims:?} is larger than the shared matrices");
+                return Err(self.weights(problem));
+            }
+            let layer = VeraLayer {
+                d: self.tensor(module, ".vera_lambda_d", &[config.rank])?,
+                b: self.tensor(module, ".vera_lambda_b", &[dims[0]])?,
+                shared: shared.clone(),
+                dropout: config.dropout,
+            };
+            layers.insert(place.path.clone(), Kind::Vera(layer));
+        }
+        Ok(PeftConfig::Vera(config))
+    }
+
+    fn bottleneck(&self, layers: &mut BTreeMap<String, Kind>) -> Result<PeftConfig> {
+        let width = self.file.get("width").and_then(Value::as_u64).filter(|w| *w > 0);
+        let width = width.ok_or_else(|| self.file.wrong("width", "at least 1"))? as usize;
+        for (module, place) in self.having(".adapter_down.weight")? {
+            let &[out, _] = place.tensor.dims() else {
+                return Err(self.weights(format!("`{module}` is no affine layer")));
+            };
+            let layer = BottleneckLayer {
+                down: self.tensor(module, ".adapter_down.weight", &[width, out])?,
+                down_bias: self.tensor(module, ".adapter_down.bias", &[width])?,
+                up: self.tensor(module, ".adapter_up.weight", &[out, width])?,
+                up_bias: self.tensor(module, ".adapter_up.bias", &[out])?,
+            };
+            layers.insert(place.path.clone(), Kind::Bottleneck(layer));
+        }
+        Ok(PeftConfig::Bottleneck(BottleneckConfig { width, ..BottleneckConfig::new([""; 0]) }))
+    }
+
+    /// What the file holds of the model's own parameters: heads, biases,
+    /// normalisation. Returns their modules. A name that is nothing is an error.
+    fn whole(&self, layers: &mut BTreeMap<String, Kind>) -> Result<Vec<String>> {
+        const PARTS: [&str; 11] = [
+            ".lora_A.weight",
+            ".lora_B.weight",
+            ".lora_magnitude_vector",
+            ".ia3_l",
+            ".vera_lambda_b",
+            ".vera_lambda_d",
+            ".adapter_down.weight",
+            ".adapter_down.bias",
+            ".adapter_up.weight",
+            ".adapter_up.bias",
+            ".lora_magnitude_vector.weight",
+        ];
+        let mut paths = Vec::new();
+        for (name, _) in self.dict.iter() {
+            if PARTS.iter().any(|part| name.ends_with(part)) || name.starts_with("base_model.vera_")
+            {
+                continue;
+            }
+            let inside = name.strip_prefix(PREFIX).unwrap_or(name);
+            let path = inside.replace(".base_layer.", ".").replace(".ln_tuning_layers.", ".");
+            let Some(place) = self.places.iter().find(|p| p.path == path) else {
+                return Err(self.weights(format!("`{name}`: the model has no `{path}`")));
+            };
+            let param = self.tensor("", inside, place.tensor.dims())?;
+            if layers.insert(path.clone(), Kind::Whole(param)).is_some() {
+                return Err(self.weights(format!("`{path}` is adapted and saved whole")));
+            }
+            paths.push(path);
+        }
+        Ok(modules(&paths))
+    }
+}

@@ -1,0 +1,170 @@
+//! The ways to adapt an encoder.
+
+use super::{corpus::Corpus, shared::Outcome};
+use indicatif::ProgressBar;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::{collections::HashMap, path::Path};
+use transfer_learning::{
+    data::Dataset,
+    finetune::{Extract, FineTune, FineTuneReport, LoraConfig, Method, Result, linear_probe, peft},
+    models::{Bert, BertConfig, SentenceClassifier, SentenceEmbedder, TextBatch},
+    nn::Linear,
+    prelude::*,
+};
+
+/// Words to numbers.
+pub enum Tokens {
+    /// WordPiece, as MiniLM has it.
+    Pieces(Box<SentenceEmbedder>),
+    /// Whole words; the others are 1.
+    Words(HashMap<String, usize>),
+}
+
+/// A pre-trained encoder and what makes one anew.
+pub struct Encoder {
+    pub bert: Bert,
+    pub config: BertConfig,
+    pub tokens: Tokens,
+}
+
+impl Encoder {
+    pub fn mini_lm(folder: &Path) -> Outcome<Self> {
+        let config = BertConfig::open(folder.join("config.json"))?;
+        let embedder = SentenceEmbedder::from_folder(folder)?;
+        let bert = embedder.model.clone();
+        Ok(Self { bert, config, tokens: Tokens::Pieces(Box::new(embedder)) })
+    }
+
+    fn encode(&self, text: &str, most: usize) -> Vec<usize> {
+        match &self.tokens {
+            Tokens::Pieces(embedder) => embedder.tokenizer.encode(text, most),
+            Tokens::Words(words) => {
+                // A first token, so that no text is empty.
+                let own = words_of(text).map(|w| words.get(&w).copied().unwrap_or(1));
+                std::iter::once(2).chain(own).take(most).collect()
+            }
+        }
+    }
+
+    /// Texts as a data set of token ids.
+    pub fn dataset(
+        &self,
+        texts: &[(String, usize)],
+        classes: &[String],
+        most: usize,
+    ) -> Outcome<Dataset> {
+        let ids: Vec<Vec<usize>> = texts.iter().map(|(t, _)| self.encode(t, most)).collect();
+        let labels = texts.iter().map(|(_, y)| *y).collect();
+        let features = TextBatch::to_tensor(&ids, self.config.pad_token_id)?;
+        Ok(Dataset::classification(features, labels, classes.to_vec())?)
+    }
+
+    /// The encoder with a head.
+    pub fn classifier(
+        &self,
+        bert: &Bert,
+        classes: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> SentenceClassifier {
+        SentenceClassifier::new(bert.clone(), classes, self.config.pad_token_id, rng)
+    }
+}
+
+/// The words of a text, in lower case.
+pub fn words_of(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase)
+}
+
+/// How much is done.
+pub struct Plan {
+    /// Longer texts are cut.
+    most: usize,
+    epochs: usize,
+    scratch_epochs: usize,
+    full_rate: f32,
+    lora_rate: f32,
+    shots: usize,
+    tests: usize,
+}
+
+impl Plan {
+    pub fn of(corpus: &Corpus, large: bool, quick: bool) -> Self {
+        let (shots, tests) = if quick { (4, 80) } else { (corpus.shots, usize::MAX) };
+        let (epochs, scratch_epochs) = match (quick, large) {
+            (true, _) => (1, 1),
+            (_, true) => (4, 4),
+            (_, false) => (20, 30),
+        };
+        let (full_rate, lora_rate) = if large { (1e-4, 1e-3) } else { (5e-4, 3e-3) };
+        Self { most: 64, epochs, scratch_epochs, full_rate, lora_rate, shots, tests }
+    }
+}
+
+/// Which layers LoRA adapts.
+pub const TARGETS: [&str; 4] = ["query", "key", "value", "dense"];
+
+pub fn run(
+    encoder: &Encoder,
+    corpus: &Corpus,
+    plan: &Plan,
+    seeds: u64,
+    bar: &ProgressBar,
+) -> Outcome<FineTuneReport> {
+    let classes = corpus.classes.len();
+    let train = encoder.dataset(&corpus.train, &corpus.classes, plan.most)?;
+    let step = corpus.test.len().div_ceil(plan.tests).max(1);
+    let tested: Vec<_> = corpus.test.iter().step_by(step).cloned().collect();
+    let test = encoder.dataset(&tested, &corpus.classes, plan.most)?;
+    let mut report = FineTuneReport::new(&corpus.name);
+    for seed in 0..seeds {
+        bar.set_message(corpus.name.clone());
+        let rng = || ChaCha8Rng::seed_from_u64(seed);
+        let (few, _) = train.k_shot(plan.shots, &mut rng())?;
+        let tune = |method, epochs| {
+            FineTune::new(method, "classifier.**").epochs(epochs).batch(16).seed(seed)
+        };
+        let probe = || -> Result<Linear> {
+            let model = encoder.classifier(&encoder.bert, classes, &mut rng());
+            let features = Extract::new().batch(16).run_with(
+                &model,
+                &few,
+                |m: &SentenceClassifier, x, cx| m.features(x, cx),
+            )?;
+            linear_probe(&features, seed)
+        };
+        let with_probe = || -> Result<SentenceClassifier> {
+            let mut model = encoder.classifier(&encoder.bert, classes, &mut rng());
+            model.classifier = probe()?;
+            Ok(model)
+        };
+        report.run("from scratch", &test, || {
+            let fresh = Bert::new(&encoder.config, &mut rng())?;
+            let mut model = encoder.classifier(&fresh, classes, &mut rng());
+            let tune = tune(Method::Full { body_rate: 1.0 }, plan.scratch_epochs);
+            tune.lr(plan.full_rate).fit(&mut model, &few)?;
+            Ok(model)
+        })?;
+        report.run("linear probe", &test, || {
+            let mut model = with_probe()?;
+            let _ = model.freeze("**")?;
+            let _ = model.unfreeze("classifier.**")?;
+            Ok(model)
+        })?;
+        report.run("LoRA, rank 8", &test, || {
+            let mut model = with_probe()?;
+            let config = LoraConfig::new(TARGETS).rank(8).train(["classifier"]);
+            peft::attach(&mut model, corpus.name.split(',').next().unwrap_or("new"), config, seed)?;
+            tune(Method::AsIs, plan.epochs).lr(plan.lora_rate).fit(&mut model, &few)?;
+            Ok(model)
+        })?;
+        report.run("full", &test, || {
+            let mut model = with_probe()?;
+            let tune = tune(Method::Full { body_rate: 1.0 }, plan.epochs);
+            tune.lr(plan.full_rate).fit(&mut model, &few)?;
+            Ok(model)
+        })?;
+        bar.inc(1);
+    }
+    Ok(report)
+}
