@@ -11,6 +11,7 @@ use super::{
     gemm::{Matrix, gemm},
     im2col::{Windows, col2im, im2col},
     parallel,
+    winograd::{self, Plan},
 };
 use crate::{Elem, Value, buffer::Buffer};
 
@@ -129,6 +130,10 @@ pub(crate) fn forward<E: Elem>(
         depthwise::forward(g, x, weight, bias, out);
         return;
     }
+    if let Some(plan) = Plan::of(g) {
+        winograd::forward(&plan, x, weight, bias, out);
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
     let tile = g.tile();
     let side_by_side = g.side_by_side(tile);
@@ -182,6 +187,10 @@ pub(crate) fn input_gradient<E: Elem>(
         depthwise::input_gradient(g, grad, weight, out);
         return;
     }
+    if let Some(plan) = Plan::of(g) {
+        winograd::input_gradient(&plan, grad, weight, out);
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
     let tile = g.tile();
     let side_by_side = g.side_by_side(tile);
@@ -213,6 +222,10 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
     let (x, grad) = (x.raw(), grad.raw());
     if g.is_depthwise() {
         depthwise::weight_gradient(g, x, grad, out);
+        return;
+    }
+    if let Some(plan) = Plan::of(g) {
+        winograd::weight_gradient(&plan, x, grad, out);
         return;
     }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
