@@ -104,6 +104,16 @@ impl<E: Elem> Value<E> {
         &self.buffer.as_slice()[self.offset..]
     }
 
+    /// What `make` makes of the elements in row-major order, kept with them
+    /// where they are all of their storage. A kernel that calls this is the only
+    /// one to do so for such a value.
+    pub(crate) fn prepared(&self, make: impl FnOnce(&[E]) -> Buffer<E>) -> Arc<Buffer<E>> {
+        if self.is_contiguous() && self.numel() == self.buffer.as_slice().len() {
+            return self.buffer.prepared(make);
+        }
+        Arc::new(make(&self.contiguous().raw()[..self.numel()]))
+    }
+
     /// The elements for writing, if no one else holds this storage.
     pub(crate) fn unique_mut(&mut self) -> Option<&mut [E]> {
         if !self.is_contiguous() {

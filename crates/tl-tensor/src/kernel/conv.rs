@@ -124,14 +124,14 @@ pub(crate) fn forward<E: Elem>(
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
+    if let Some(plan) = Plan::of(g) {
+        winograd::forward(&plan, x.contiguous().raw(), weight, bias, out);
+        return;
+    }
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (x, weight) = (x.raw(), weight.raw());
     if g.is_depthwise() {
         depthwise::forward(g, x, weight, bias, out);
-        return;
-    }
-    if let Some(plan) = Plan::of(g) {
-        winograd::forward(&plan, x, weight, bias, out);
         return;
     }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
@@ -181,14 +181,14 @@ pub(crate) fn input_gradient<E: Elem>(
     weight: &Value<E>,
     out: &mut [E],
 ) {
+    if let Some(plan) = Plan::of(g) {
+        winograd::input_gradient(&plan, grad.contiguous().raw(), weight, out);
+        return;
+    }
     let (grad, weight) = (grad.contiguous(), weight.contiguous());
     let (grad, weight) = (grad.raw(), weight.raw());
     if g.is_depthwise() {
         depthwise::input_gradient(g, grad, weight, out);
-        return;
-    }
-    if let Some(plan) = Plan::of(g) {
-        winograd::input_gradient(&plan, grad, weight, out);
         return;
     }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());

@@ -17,8 +17,8 @@ use super::{
     gemm::{Matrix, gemm},
     parallel,
 };
-use crate::{Elem, buffer::Buffer};
-use std::ops::Range;
+use crate::{Elem, Value, buffer::Buffer};
+use std::{ops::Range, sync::Arc};
 
 mod transform;
 
@@ -274,24 +274,30 @@ fn convolve<'m, E: Elem>(
     });
 }
 
+/// The transform of a weight `[to, from, 3, 3]`. It is kept with the weight: the
+/// passes of a step, and all uses of a model that does not learn, share it.
+fn places_of<E: Elem>(plan: &Plan, weight: &Value<E>) -> Arc<Buffer<E>> {
+    weight.prepared(|weight| weight_places(weight, plan.to.channels * plan.from.channels))
+}
+
 /// `out = conv(x, weight) + bias`; the weight is `[to, from, 3, 3]`.
 pub(super) fn forward<E: Elem>(
     plan: &Plan,
     x: &[E],
-    weight: &[E],
+    weight: &Value<E>,
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
     let (to, from) = (plan.to.channels, plan.from.channels);
-    let places = weight_places(weight, to * from);
+    let places = places_of(plan, weight);
     let places = places.as_slice();
     convolve(plan, x, |p| Matrix::new(&places[p * to * from..], from), bias, out);
 }
 
 /// The gradient of the input from that of the output.
-pub(super) fn input_gradient<E: Elem>(plan: &Plan, grad: &[E], weight: &[E], out: &mut [E]) {
+pub(super) fn input_gradient<E: Elem>(plan: &Plan, grad: &[E], weight: &Value<E>, out: &mut [E]) {
     let (to, from) = (plan.to.channels, plan.from.channels);
-    let places = weight_places(weight, to * from);
+    let places = places_of(plan, weight);
     let places = places.as_slice();
     let turned = |p: usize| Matrix::new(&places[turned(p) * to * from..], from).t();
     convolve(&plan.back(), grad, turned, None, out);

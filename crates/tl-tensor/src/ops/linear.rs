@@ -41,11 +41,36 @@ impl Activation {
     /// In place, of rows to which `row` is added first.
     fn add_and_apply<E: Elem>(self, out: &mut [E], row: Option<&[E]>) {
         match self {
-            Self::Identity => map::rows_in_place(out, row, |x| x),
-            Self::Relu => map::rows_in_place(out, row, |x| if x < E::ZERO { E::ZERO } else { x }),
-            Self::Tanh => map::rows_in_place(out, row, |x| x.tanh()),
-            Self::Sigmoid => map::rows_in_place(out, row, |x| logistic(x)),
-            Self::Gelu => map::rows_in_place(out, row, |x| x * normal_cdf(x)),
+            Self::Identity => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| x,
+            ),
+            Self::Relu => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| if x < E::ZERO { E::ZERO } else { x },
+            ),
+            Self::Tanh => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| x.tanh(),
+            ),
+            Self::Sigmoid => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| logistic(x),
+            ),
+            Self::Gelu => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| x * normal_cdf(x),
+            ),
         }
     }
 }

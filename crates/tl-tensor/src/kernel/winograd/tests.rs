@@ -52,6 +52,7 @@ fn check(g: &Geometry) {
     let w = &g.windows;
     let x = waves(g.images * w.channels * w.image[0] * w.image[1], 0.37);
     let weight = waves(g.out_channels * w.channels * 9, 0.73);
+    let packed = Value::from_slice(&weight, weight.len().into());
     let grad = waves(g.images * g.out_channels * w.out[0] * w.out[1], 0.59);
     let bias = waves(g.out_channels, 1.1);
     let plan = Plan::of(g).unwrap();
@@ -61,13 +62,13 @@ fn check(g: &Geometry) {
     let size = w.out[0] * w.out[1];
     want.iter_mut().enumerate().for_each(|(i, y)| *y += bias[i / size % g.out_channels]);
     let mut got = vec![f64::NAN; grad.len()];
-    forward(&plan, &x, &weight, Some(&bias), &mut got);
+    forward(&plan, &x, &packed, Some(&bias), &mut got);
     close("forward", &got, &want);
 
     let mut want = vec![0.0; x.len()];
     each_product(g, |o, i, k| want[i] += grad[o] * weight[k]);
     let mut got = vec![f64::NAN; x.len()];
-    input_gradient(&plan, &grad, &weight, &mut got);
+    input_gradient(&plan, &grad, &packed, &mut got);
     close("input gradient", &got, &want);
 
     let mut want = vec![0.0; weight.len()];

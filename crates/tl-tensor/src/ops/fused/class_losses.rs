@@ -134,7 +134,12 @@ pub(super) fn class_losses<E: Elem>(x: &Tensor<E>, targets: Targets<E>) -> Tenso
                 #[inline(always)]
                 || {
                     let peak = lanes::largest(x);
-                    peak + lanes::sum(x, |x| (x - peak).exp()).ln()
+                    peak + lanes::sum(
+                        x,
+                        #[inline(always)]
+                        |x| (x - peak).exp(),
+                    )
+                    .ln()
                 },
             );
         }

@@ -243,7 +243,11 @@ impl<E: Elem> Op<E> for RowLosses<E> {
                         let row = i * (per_task / width) + r;
                         let at = row * width..(row + 1) * width;
                         let (p, t) = (&p[at.clone()], &t[at]);
-                        let mass = lanes::sum(t, |t| t);
+                        let mass = lanes::sum(
+                            t,
+                            #[inline(always)]
+                            |t| t,
+                        );
                         for ((o, &p), &t) in out.iter_mut().zip(p).zip(t) {
                             *o = g[row] * (mass * p - t);
                         }
@@ -299,7 +303,12 @@ fn row_losses<E: Elem>(x: &Tensor<E>, target: &Tensor<E>) -> Tensor<E> {
 #[inline(always)]
 fn row_loss<E: Elem>(p: &mut [E], x: &[E], t: &[E]) -> E {
     let peak = lanes::largest(x);
-    let sum = lanes::map_sum(p, x, |x| (x - peak).exp());
+    let sum = lanes::map_sum(
+        p,
+        x,
+        #[inline(always)]
+        |x| (x - peak).exp(),
+    );
     let log = peak + sum.ln();
     let term = |x: E, t: E| if t == E::ZERO { E::ZERO } else { t * (log - x) };
     let loss = lanes::sum_pairs(x, t, term);

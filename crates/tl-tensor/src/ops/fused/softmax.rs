@@ -27,7 +27,12 @@ impl<E: Elem> Op<E> for Softmax<E> {
                     Some(&g.value),
                     #[inline(always)]
                     |out, y, g| {
-                        let dot = lanes::sum_pairs(y, g, |y, g| y * g);
+                        let dot = lanes::sum_pairs(
+                            y,
+                            g,
+                            #[inline(always)]
+                            |y, g| y * g,
+                        );
                         for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
                             *o = y * (g - dot);
                         }
@@ -58,7 +63,11 @@ impl<E: Elem> Op<E> for LogSoftmax<E> {
                     Some(&g.value),
                     #[inline(always)]
                     |out, y, g| {
-                        let sum = lanes::sum(g, |g| g);
+                        let sum = lanes::sum(
+                            g,
+                            #[inline(always)]
+                            |g| g,
+                        );
                         for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
                             *o = g - y.exp() * sum;
                         }
@@ -114,7 +123,12 @@ fn peak<E: Elem>(x: &[E]) -> E {
 #[inline(always)]
 pub(super) fn softmax_row<E: Elem>(out: &mut [E], x: &[E], empty_is_zero: bool) {
     let peak = peak(x);
-    let sum = lanes::map_sum(out, x, |x| (x - peak).exp());
+    let sum = lanes::map_sum(
+        out,
+        x,
+        #[inline(always)]
+        |x| (x - peak).exp(),
+    );
     let scale = if empty_is_zero && sum == E::ZERO { E::ZERO } else { E::ONE / sum };
     for o in out {
         *o *= scale;
@@ -140,7 +154,13 @@ fn log_softmax_last<E: Elem>(x: &Tensor<E>) -> Tensor<E> {
         #[inline(always)]
         |out, x, _| {
             let peak = peak(x);
-            let shift = peak + lanes::sum(x, |x| (x - peak).exp()).ln();
+            let shift = peak
+                + lanes::sum(
+                    x,
+                    #[inline(always)]
+                    |x| (x - peak).exp(),
+                )
+                .ln();
             for (o, &x) in out.iter_mut().zip(x) {
                 *o = x - shift;
             }
