@@ -3,6 +3,8 @@
 //!
 //! Sixteen interleaved partial results, joined in pairs: the same bits for any
 //! instruction set.
+// One index into several lanes at once.
+#![allow(clippy::needless_range_loop)]
 
 use crate::Elem;
 

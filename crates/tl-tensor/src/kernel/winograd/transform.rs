@@ -3,6 +3,8 @@
 //!
 //! Loops go over all tiles of a block for one channel, so that lanes are full
 //! also where maps are small.
+// One index into many slices at once.
+#![allow(clippy::needless_range_loop)]
 
 use super::{PLACES, Plan};
 use crate::{

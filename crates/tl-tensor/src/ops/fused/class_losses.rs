@@ -151,9 +151,10 @@ pub(super) fn class_losses<E: Elem>(x: &Tensor<E>, targets: Targets<E>) -> Tenso
                 None => E::ZERO,
                 Some(class) => {
                     let own = targets.sharp * targets.weight(class) * (log - x[class]);
-                    match targets.smooth == E::ZERO {
-                        true => own,
-                        false => own + targets.spread(width, |c| log - x[c]),
+                    if targets.smooth == E::ZERO {
+                        own
+                    } else {
+                        own + targets.spread(width, |c| log - x[c])
                     }
                 }
             };
