@@ -45,8 +45,11 @@ struct Options {
 
 /// What a study found.
 pub struct Study {
+    /// Its heading.
     pub title: &'static str,
+    /// What is learned from what.
     pub about: String,
+    /// The methods beside single-task models.
     pub report: Report,
     /// What else there is to see.
     pub notes: Vec<String>,

@@ -8,7 +8,10 @@
 #![allow(unsafe_code)]
 
 use crate::{Elem, memory};
-use std::{mem, slice};
+use std::{
+    mem, slice,
+    sync::{Arc, OnceLock},
+};
 
 /// Elements that are stored without an allocation of their own.
 const INLINE: usize = 16;
@@ -34,6 +37,8 @@ enum Storage<E: Elem> {
 pub(crate) struct Buffer<E: Elem> {
     storage: Storage<E>,
     len: usize,
+    /// What a kernel made of these elements, for its next use.
+    prepared: OnceLock<Arc<Buffer<E>>>,
 }
 
 /// Free blocks by size class.
@@ -77,7 +82,7 @@ impl<E: Elem> Buffer<E> {
     /// Elements of any (but initialised) value; the caller overwrites them.
     pub(crate) fn scratch(len: usize) -> Self {
         if len <= INLINE {
-            return Self { storage: Storage::Inline([E::ZERO; INLINE]), len };
+            return Self::new(Storage::Inline([E::ZERO; INLINE]), len);
         }
         let (class, lines) = class_of(len.div_ceil(LINE));
         let reused = if lines >= SHARED_FROM {
@@ -87,7 +92,23 @@ impl<E: Elem> Buffer<E> {
         };
         let block = reused.unwrap_or_else(|| vec![Line([E::ZERO; LINE]); lines]);
         memory::taken(size_of_val(&block[..]));
-        Self { storage: Storage::Lines(block), len }
+        Self::new(Storage::Lines(block), len)
+    }
+
+    fn new(storage: Storage<E>, len: usize) -> Self {
+        Self { storage, len, prepared: OnceLock::new() }
+    }
+
+    /// What `make` makes of the elements, kept until they are written again.
+    pub(crate) fn prepared(&self, make: impl FnOnce(&[E]) -> Self) -> Arc<Self> {
+        if let Some(known) = self.prepared.get() {
+            return known.clone();
+        }
+        // Not within the lock: `make` may use threads, and a thread that waits
+        // for them may meet this buffer again.
+        let made = Arc::new(make(self.as_slice()));
+        let _ = self.prepared.set(made.clone());
+        made
     }
 
     pub(crate) fn filled(len: usize, value: E) -> Self {
@@ -117,6 +138,7 @@ impl<E: Elem> Buffer<E> {
 
     #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [E] {
+        self.prepared.take();
         match &mut self.storage {
             Storage::Inline(data) => &mut data[..self.len],
             // SAFETY: as in `as_slice`; the borrow is unique.
@@ -159,6 +181,17 @@ mod tests {
             last = class;
         }
         assert!(class_of(1 << 38).0 < CLASSES);
+    }
+
+    #[test]
+    fn what_was_prepared_goes_when_the_elements_are_written() {
+        let mut buffer = Buffer::<f64>::filled(40, 1.0);
+        let twice = |x: &[f64]| Buffer::copied(&x.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
+        let first = buffer.prepared(twice);
+        assert!(Arc::ptr_eq(&first, &buffer.prepared(twice)));
+        buffer.as_mut_slice()[0] = 5.0;
+        assert_eq!(buffer.prepared(twice).as_slice()[..2], [10.0, 2.0]);
+        assert_eq!(first.as_slice()[0], 2.0);
     }
 
     #[test]

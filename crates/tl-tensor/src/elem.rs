@@ -1,6 +1,6 @@
 //! The element types that a tensor may hold.
 
-use crate::{Tensor, autograd::AnyTensor, buffer::Pools};
+use crate::{Tensor, autograd::AnyTensor, buffer::Pools, kernel::functions};
 use std::{
     fmt::{Debug, Display},
     iter::Sum,
@@ -96,7 +96,7 @@ pub trait Elem:
 }
 
 macro_rules! elem {
-    ($t:ident, $variant:ident, $erf:path) => {
+    ($t:ident, $variant:ident, $exp:path, $tanh:path, $erf:path) => {
         impl Elem for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -118,7 +118,7 @@ macro_rules! elem {
             }
             #[inline(always)]
             fn exp(self) -> Self {
-                $t::exp(self)
+                $exp(self)
             }
             #[inline(always)]
             fn exp_m1(self) -> Self {
@@ -150,7 +150,7 @@ macro_rules! elem {
             }
             #[inline(always)]
             fn tanh(self) -> Self {
-                $t::tanh(self)
+                $tanh(self)
             }
             #[inline(always)]
             fn erf(self) -> Self {
@@ -207,5 +207,5 @@ macro_rules! elem {
     };
 }
 
-elem!(f32, F32, libm::erff);
-elem!(f64, F64, libm::erf);
+elem!(f32, F32, functions::exp, functions::tanh, functions::erf);
+elem!(f64, F64, f64::exp, f64::tanh, libm::erf);

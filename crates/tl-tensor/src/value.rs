@@ -104,6 +104,16 @@ impl<E: Elem> Value<E> {
         &self.buffer.as_slice()[self.offset..]
     }
 
+    /// What `make` makes of the elements in row-major order, kept with them
+    /// where they are all of their storage. A kernel that calls this is the only
+    /// one to do so for such a value.
+    pub(crate) fn prepared(&self, make: impl FnOnce(&[E]) -> Buffer<E>) -> Arc<Buffer<E>> {
+        if self.is_contiguous() && self.numel() == self.buffer.as_slice().len() {
+            return self.buffer.prepared(make);
+        }
+        Arc::new(make(&self.contiguous().raw()[..self.numel()]))
+    }
+
     /// The elements for writing, if no one else holds this storage.
     pub(crate) fn unique_mut(&mut self) -> Option<&mut [E]> {
         if !self.is_contiguous() {
@@ -139,10 +149,46 @@ impl<E: Elem> Value<E> {
     }
 
     /// The same elements under another shape of as many elements; a copy only
-    /// if they are not in row-major order.
+    /// if no steps through the storage lead to them in this order.
     pub(crate) fn reshaped(&self, shape: Shape) -> Self {
         debug_assert_eq!(self.numel(), shape.numel());
-        Self { shape, ..self.contiguous() }
+        if self.is_contiguous() {
+            return Self { shape, ..self.clone() };
+        }
+        match self.steps_for(&shape) {
+            Some(steps) => self.view(0, shape, steps),
+            None => Self { shape, ..kernel::copy::packed(self) },
+        }
+    }
+
+    /// The steps that lead through these elements, in order, under another
+    /// shape: axes that are evenly spaced are joined, then split again.
+    fn steps_for(&self, shape: &Shape) -> Option<[usize; MAX_RANK]> {
+        if self.numel() == 0 {
+            return None;
+        }
+        let (rank, sizes, [from]) = kernel::walk::collapse(&self.shape, [self.steps()]);
+        let mut steps = [0; MAX_RANK];
+        // From the innermost axis outwards: `left` entries of the joined axis
+        // `old` are still to be named, `step` apart.
+        let mut old = rank;
+        let (mut left, mut step) = (1, 0);
+        for axis in (0..shape.rank()).rev() {
+            if shape[axis] == 1 {
+                continue;
+            }
+            if left == 1 {
+                old = old.checked_sub(1)?;
+                (left, step) = (sizes[old], from[old]);
+            }
+            if left % shape[axis] != 0 {
+                return None;
+            }
+            steps[axis] = step;
+            step *= shape[axis];
+            left /= shape[axis];
+        }
+        Some(steps)
     }
 
     /// The steps to read this value as if it had the larger `shape`.

@@ -1,7 +1,7 @@
 //! Functions of each element, and flattening, as layers.
 
 use crate::{Ctx, Forward, Result};
-use tl_tensor::Tensor;
+use tl_tensor::{Activation, Tensor};
 
 /// A function of each element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -40,6 +40,19 @@ impl crate::Module for Act {
 }
 
 impl Act {
+    /// The function as a linear layer applies it in the same pass; none if it
+    /// has no such form.
+    pub fn fused(self) -> Option<Activation> {
+        Some(match self {
+            Self::Identity => Activation::Identity,
+            Self::Relu => Activation::Relu,
+            Self::Gelu => Activation::Gelu,
+            Self::Tanh => Activation::Tanh,
+            Self::Sigmoid => Activation::Sigmoid,
+            _ => return None,
+        })
+    }
+
     /// The function of `x`.
     pub fn apply(self, x: &Tensor) -> Tensor {
         match self {

@@ -100,23 +100,21 @@ impl MultiHeadAttention {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward_self(&self, x: &Tensor, mask: &AttentionMask, cx: &mut Ctx) -> Result<Tensor> {
-        let parts = self.project(x, 0, 3)?.chunk(3, -1)?;
+        let qkv = self.project(x, 0, 3)?;
+        if !(cx.is_train() && self.dropout > 0.0) {
+            let y = Self::masked(mask)?.forward_packed(&qkv, self.heads)?;
+            return self.out_proj.forward_act(&y, tl_tensor::Activation::Identity);
+        }
+        let parts = qkv.chunk(3, -1)?;
         let [q, k, v] = &parts[..] else {
             return Err(Error::argument("MultiHeadAttention", "width", x.dims().len(), "3 parts"));
         };
         self.attend(q, k, v, mask, cx)
     }
 
-    fn attend(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        mask: &AttentionMask,
-        cx: &mut Ctx,
-    ) -> Result<Tensor> {
-        let (q, k, v) = (self.split(q)?, self.split(k)?, self.split(v)?);
-        let mut attention = Attention::new().causal(mask.causal);
+    /// Attention with this mask, for heads `[n, heads, l, s]`.
+    fn masked(mask: &AttentionMask) -> Result<Attention> {
+        let attention = Attention::new().causal(mask.causal);
         let keys = match &mask.keys {
             Some(keys) => {
                 Some(keys.reshape([keys.dims()[0], 1, 1, keys.numel() / keys.dims()[0].max(1)])?)
@@ -128,9 +126,22 @@ impl MultiHeadAttention {
             (Some(keys), None) => Some(keys),
             (None, pairs) => pairs.clone(),
         };
-        if let Some(keep) = keep {
-            attention = attention.keep(keep);
-        }
+        Ok(match keep {
+            Some(keep) => attention.keep(keep),
+            None => attention,
+        })
+    }
+
+    fn attend(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mask: &AttentionMask,
+        cx: &mut Ctx,
+    ) -> Result<Tensor> {
+        let (q, k, v) = (self.split(q)?, self.split(k)?, self.split(v)?);
+        let attention = Self::masked(mask)?;
         let y = if cx.is_train() && self.dropout > 0.0 {
             attention.forward_dropout(&q, &k, &v, self.dropout, cx.rng())?
         } else {

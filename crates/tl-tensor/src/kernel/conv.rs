@@ -11,6 +11,7 @@ use super::{
     gemm::{Matrix, gemm},
     im2col::{Windows, col2im, im2col},
     parallel,
+    winograd::{self, Plan},
 };
 use crate::{Elem, Value, buffer::Buffer};
 
@@ -123,6 +124,10 @@ pub(crate) fn forward<E: Elem>(
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
+    if let Some(plan) = Plan::of(g) {
+        winograd::forward(&plan, x.contiguous().raw(), weight, bias, out);
+        return;
+    }
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (x, weight) = (x.raw(), weight.raw());
     if g.is_depthwise() {
@@ -176,6 +181,10 @@ pub(crate) fn input_gradient<E: Elem>(
     weight: &Value<E>,
     out: &mut [E],
 ) {
+    if let Some(plan) = Plan::of(g) {
+        winograd::input_gradient(&plan, grad.contiguous().raw(), weight, out);
+        return;
+    }
     let (grad, weight) = (grad.contiguous(), weight.contiguous());
     let (grad, weight) = (grad.raw(), weight.raw());
     if g.is_depthwise() {
@@ -213,6 +222,10 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
     let (x, grad) = (x.raw(), grad.raw());
     if g.is_depthwise() {
         depthwise::weight_gradient(g, x, grad, out);
+        return;
+    }
+    if let Some(plan) = Plan::of(g) {
+        winograd::weight_gradient(&plan, x, grad, out);
         return;
     }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());

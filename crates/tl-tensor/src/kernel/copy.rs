@@ -1,6 +1,6 @@
 //! Copies into row-major order.
 
-use super::walk;
+use super::{parallel, walk};
 use crate::{Elem, Value};
 
 /// A row-major copy of any view.
@@ -15,19 +15,28 @@ pub(crate) fn packed<E: Elem>(x: &Value<E>) -> Value<E> {
             transpose(data, out, sizes[0], sizes[1], steps[0][1]);
             return;
         }
-        let mut at = 0;
-        walk::runs(&shape, [strides], |[from], [step], length| {
-            let out = &mut out[at..at + length];
-            at += length;
-            match step {
-                1 => out.copy_from_slice(&data[from..from + length]),
-                0 => out.fill(data[from]),
-                _ => {
-                    for (o, x) in out.iter_mut().zip(data[from..].iter().step_by(step)) {
-                        *o = *x;
+        if out.is_empty() {
+            return;
+        }
+        let walk = walk::Walk::new(&shape, [strides]);
+        let length = walk.length();
+        let runs = (parallel::CHUNK / length).max(1);
+        let work = out.len();
+        parallel::chunks(out, runs * length, work, |i, out| {
+            let mut lines = out.chunks_exact_mut(length);
+            let count = lines.len();
+            walk.each(i * runs, count, |[from], [step], length| {
+                let Some(out) = lines.next() else { return };
+                match step {
+                    1 => out.copy_from_slice(&data[from..from + length]),
+                    0 => out.fill(data[from]),
+                    _ => {
+                        for (o, x) in out.iter_mut().zip(data[from..].iter().step_by(step)) {
+                            *o = *x;
+                        }
                     }
                 }
-            }
+            });
         });
     })
 }
@@ -35,7 +44,7 @@ pub(crate) fn packed<E: Elem>(x: &Value<E>) -> Value<E> {
 /// `out[r][c] = data[r + c * step]` in blocks that stay in cache.
 fn transpose<E: Elem>(data: &[E], out: &mut [E], rows: usize, columns: usize, step: usize) {
     const BLOCK: usize = 16;
-    super::parallel::chunks(out, BLOCK * columns, rows * columns, |band, out| {
+    parallel::chunks(out, BLOCK * columns, rows * columns, |band, out| {
         let first = band * BLOCK;
         let height = out.len() / columns;
         for left in (0..columns).step_by(BLOCK) {

@@ -1,7 +1,7 @@
 //! Windows of an image as columns of a matrix, and back.
 
 use super::parallel::simd;
-use crate::Elem;
+use crate::{Elem, buffer::Buffer};
 
 /// How windows lie in an image of several channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +45,36 @@ impl Windows {
         (from, to, first)
     }
 
-    /// Whether a window's place in the image moves as the window does: then a row
-    /// of the matrix is the plane itself, shifted.
+    /// Whether a window's place in the plane, or in one of its phases, moves as
+    /// the window does: then a row of the matrix is that plane, shifted.
     fn is_shift(&self) -> bool {
-        self.stride == [1, 1] && self.out[1] == self.image[1]
+        let width = if self.has_phases() { self.phase()[1] } else { self.image[1] };
+        (self.stride == [1, 1] || self.has_phases()) && self.out[1] == width
+    }
+
+    /// Whether kernel places that share a phase make it worth while to split a
+    /// plane by phases first: what is `stride` apart then lies side by side.
+    fn has_phases(&self) -> bool {
+        self.stride[1] > 1 && self.kernel[0] * self.kernel[1] > self.stride[0] * self.stride[1]
+    }
+
+    /// Height and width of a phase.
+    fn phase(&self) -> [usize; 2] {
+        [self.image[0].div_ceil(self.stride[0]), self.image[1].div_ceil(self.stride[1])]
+    }
+
+    /// Room for the phases of a plane.
+    fn phases<E: Elem>(&self) -> Buffer<E> {
+        let [height, width] = self.phase();
+        let count = if self.has_phases() { self.stride[0] * self.stride[1] } else { 0 };
+        Buffer::scratch(count * height * width)
+    }
+
+    /// Where entry `(y, x)` of a plane lies among its phases.
+    #[inline(always)]
+    fn in_phase(&self, y: usize, x: usize) -> usize {
+        let ([sy, sx], [height, width]) = (self.stride, self.phase());
+        ((y % sy * sx + x % sx) * height + y / sy) * width + x / sx
     }
 
     /// [`inside`](Self::inside) for every kernel place along axis `a`.
@@ -88,8 +114,20 @@ fn im2col_lines<E: Elem>(w: &Windows, image: &[E], matrix: &mut [E], length: usi
     let [out_height, out_width] = w.out;
     let (down, across) = (w.along(0), w.along(1));
     let mut rows = matrix.chunks_exact_mut(length.max(1));
+    let mut phases = w.phases();
+    let phases = phases.as_mut_slice();
     for channel in 0..w.channels {
         let plane = &image[channel * height * width..][..height * width];
+        if w.has_phases() {
+            for (y, line) in plane.chunks_exact(width.max(1)).enumerate() {
+                for first in 0..w.stride[1].min(width) {
+                    let phase = &mut phases[w.in_phase(y, first)..];
+                    for (p, x) in phase.iter_mut().zip(line[first..].iter().step_by(w.stride[1])) {
+                        *p = *x;
+                    }
+                }
+            }
+        }
         for &(top, bottom, y0) in &down {
             for &(left, right, x0) in &across {
                 let Some(row) = rows.next() else { return };
@@ -102,18 +140,24 @@ fn im2col_lines<E: Elem>(w: &Windows, image: &[E], matrix: &mut [E], length: usi
                 row[..first].fill(E::ZERO);
                 row[end..].fill(E::ZERO);
                 if w.is_shift() {
-                    let from = y0 * width + x0;
-                    row[first..end].copy_from_slice(&plane[from..from + end - first]);
-                    clear_seams(row, width, (top, bottom), (left, right));
+                    let source = if w.has_phases() {
+                        &phases[w.in_phase(y0, x0)..]
+                    } else {
+                        &plane[y0 * width + x0..]
+                    };
+                    row[first..end].copy_from_slice(&source[..end - first]);
+                    clear_seams(row, out_width, (top, bottom), (left, right));
                     continue;
                 }
                 for oy in top..bottom {
                     let line = &mut row[oy * out_width..(oy + 1) * out_width];
                     line[..left].fill(E::ZERO);
                     line[right..].fill(E::ZERO);
-                    let from = (y0 + (oy - top) * w.stride[0]) * width + x0;
-                    let line = &mut line[left..right];
-                    if w.stride[1] == 1 {
+                    let (y, line) = (y0 + (oy - top) * w.stride[0], &mut line[left..right]);
+                    let from = y * width + x0;
+                    if w.has_phases() {
+                        line.copy_from_slice(&phases[w.in_phase(y, x0)..][..line.len()]);
+                    } else if w.stride[1] == 1 {
                         line.copy_from_slice(&plane[from..from + line.len()]);
                     } else {
                         for (o, x) in line.iter_mut().zip(plane[from..].iter().step_by(w.stride[1]))
@@ -148,8 +192,11 @@ fn col2im_lines<E: Elem>(w: &Windows, matrix: &mut [E], image: &mut [E], length:
     let [out_height, out_width] = w.out;
     let (down, across) = (w.along(0), w.along(1));
     let mut rows = matrix.chunks_exact_mut(length.max(1));
+    let mut phases = w.phases();
+    let phases = phases.as_mut_slice();
     for channel in 0..w.channels {
         let plane = &mut image[channel * height * width..][..height * width];
+        phases.fill(E::ZERO);
         for &(top, bottom, y0) in &down {
             for &(left, right, x0) in &across {
                 let Some(row) = rows.next() else { return };
@@ -158,18 +205,28 @@ fn col2im_lines<E: Elem>(w: &Windows, matrix: &mut [E], image: &mut [E], length:
                 }
                 let row = &mut row[at..at + out_height * out_width];
                 if w.is_shift() {
-                    clear_seams(row, width, (top, bottom), (left, right));
+                    clear_seams(row, out_width, (top, bottom), (left, right));
                     let row = &row[top * out_width + left..(bottom - 1) * out_width + right];
-                    let from = y0 * width + x0;
-                    for (p, x) in plane[from..from + row.len()].iter_mut().zip(row) {
+                    let target = if w.has_phases() {
+                        &mut phases[w.in_phase(y0, x0)..]
+                    } else {
+                        &mut plane[y0 * width + x0..]
+                    };
+                    for (p, x) in target[..row.len()].iter_mut().zip(row) {
                         *p += *x;
                     }
                     continue;
                 }
                 for oy in top..bottom {
                     let line = &row[oy * out_width + left..oy * out_width + right];
-                    let from = (y0 + (oy - top) * w.stride[0]) * width + x0;
-                    if w.stride[1] == 1 {
+                    let y = y0 + (oy - top) * w.stride[0];
+                    let from = y * width + x0;
+                    if w.has_phases() {
+                        let phase = &mut phases[w.in_phase(y, x0)..][..line.len()];
+                        for (p, x) in phase.iter_mut().zip(line) {
+                            *p += *x;
+                        }
+                    } else if w.stride[1] == 1 {
                         for (p, x) in plane[from..from + line.len()].iter_mut().zip(line) {
                             *p += *x;
                         }
@@ -177,6 +234,16 @@ fn col2im_lines<E: Elem>(w: &Windows, matrix: &mut [E], image: &mut [E], length:
                         for (p, x) in plane[from..].iter_mut().step_by(w.stride[1]).zip(line) {
                             *p += *x;
                         }
+                    }
+                }
+            }
+        }
+        if w.has_phases() {
+            for (y, line) in plane.chunks_exact_mut(width.max(1)).enumerate() {
+                for first in 0..w.stride[1].min(width) {
+                    let phase = &phases[w.in_phase(y, first)..];
+                    for (x, p) in line[first..].iter_mut().step_by(w.stride[1]).zip(phase) {
+                        *x += *p;
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::{
     parallel::{CHUNK, chunks, simd},
-    walk,
+    walk::Walk,
 };
 use crate::{Elem, MAX_RANK, Result, Shape, Value};
 
@@ -57,48 +57,66 @@ pub(crate) fn binary<E: Elem>(
         return Ok(unary(b, move |b| f(a, b)));
     }
     Ok(Value::build(shape, |out| {
-        let strides = [a.broadcast_strides(&shape), b.broadcast_strides(&shape)];
-        let (a, b) = (a.raw(), b.raw());
-        let mut at = 0;
-        // One choice of the instruction set for all runs, which may be short.
-        simd(
-            #[inline(always)]
-            || {
-                walk::runs(
-                    &shape,
-                    strides,
-                    #[inline(always)]
-                    |[i, j]: [usize; 2], steps: [usize; 2], length: usize| {
-                        let out = &mut out[at..at + length];
-                        at += length;
-                        match steps {
-                            [1, 1] => {
-                                let pairs = a[i..i + length].iter().zip(&b[j..j + length]);
-                                out.iter_mut().zip(pairs).for_each(|(o, (&a, &b))| *o = f(a, b));
+        if out.is_empty() {
+            return;
+        }
+        let walk = Walk::new(&shape, [a.broadcast_strides(&shape), b.broadcast_strides(&shape)]);
+        let (a, b, length) = (a.raw(), b.raw(), walk.length());
+        let runs = (CHUNK / length).max(1);
+        let work = out.len();
+        chunks(out, runs * length, work, |i, out| {
+            let count = out.len() / length;
+            let mut lines = out.chunks_exact_mut(length);
+            // One choice of the instruction set for all runs, which may be short.
+            simd(
+                #[inline(always)]
+                || {
+                    walk.each(
+                        i * runs,
+                        count,
+                        #[inline(always)]
+                        |from: [usize; 2], steps: [usize; 2], _| {
+                            if let Some(out) = lines.next() {
+                                line(out, a, b, from, steps, f);
                             }
-                            [1, 0] => {
-                                let b = b[j];
-                                out.iter_mut()
-                                    .zip(&a[i..i + length])
-                                    .for_each(|(o, &a)| *o = f(a, b));
-                            }
-                            [0, 1] => {
-                                let a = a[i];
-                                out.iter_mut()
-                                    .zip(&b[j..j + length])
-                                    .for_each(|(o, &b)| *o = f(a, b));
-                            }
-                            [s, t] => {
-                                for (k, o) in out.iter_mut().enumerate() {
-                                    *o = f(a[i + k * s], b[j + k * t]);
-                                }
-                            }
-                        }
-                    },
-                );
-            },
-        );
+                        },
+                    );
+                },
+            );
+        });
     }))
+}
+
+/// One run of [`binary`]: from `i` and `j` on in steps.
+#[inline(always)]
+fn line<E: Elem>(
+    out: &mut [E],
+    a: &[E],
+    b: &[E],
+    [i, j]: [usize; 2],
+    steps: [usize; 2],
+    f: impl Fn(E, E) -> E,
+) {
+    let length = out.len();
+    match steps {
+        [1, 1] => {
+            let pairs = a[i..i + length].iter().zip(&b[j..j + length]);
+            out.iter_mut().zip(pairs).for_each(|(o, (&a, &b))| *o = f(a, b));
+        }
+        [1, 0] => {
+            let b = b[j];
+            out.iter_mut().zip(&a[i..i + length]).for_each(|(o, &a)| *o = f(a, b));
+        }
+        [0, 1] => {
+            let a = a[i];
+            out.iter_mut().zip(&b[j..j + length]).for_each(|(o, &b)| *o = f(a, b));
+        }
+        [s, t] => {
+            for (k, o) in out.iter_mut().enumerate() {
+                *o = f(a[i + k * s], b[j + k * t]);
+            }
+        }
+    }
 }
 
 #[inline]
@@ -116,6 +134,47 @@ fn zip<E: Elem>(out: &mut [E], a: &[E], b: &[E], f: impl Fn(E, E) -> E + Sync + 
             || {
                 for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
                     *o = f(a, b);
+                }
+            },
+        );
+    });
+}
+
+/// Makes every row of `out` a copy of `row`.
+pub(crate) fn fill_rows<E: Elem>(out: &mut [E], row: &[E]) {
+    let width = row.len().max(1);
+    let rows = (CHUNK / width).max(1);
+    let work = out.len();
+    chunks(out, rows * width, work, |_, out| {
+        out.chunks_exact_mut(width).for_each(|out| out.copy_from_slice(row));
+    });
+}
+
+/// `f(x + row)` in place for every row, or `f(x)`.
+pub(crate) fn rows_in_place<E: Elem>(
+    out: &mut [E],
+    row: Option<&[E]>,
+    f: impl Fn(E) -> E + Sync + Send + Copy,
+) {
+    let Some(row) = row else {
+        let work = out.len();
+        chunks(out, CHUNK, work, |_, out| {
+            simd(
+                #[inline(always)]
+                || out.iter_mut().for_each(|x| *x = f(*x)),
+            );
+        });
+        return;
+    };
+    let width = row.len().max(1);
+    let rows = (CHUNK / width).max(1);
+    let work = out.len();
+    chunks(out, rows * width, work, |_, out| {
+        simd(
+            #[inline(always)]
+            || {
+                for out in out.chunks_exact_mut(width) {
+                    out.iter_mut().zip(row).for_each(|(x, &b)| *x = f(*x + b));
                 }
             },
         );
@@ -197,15 +256,25 @@ pub(crate) fn ternary<E: Elem>(
         }));
     }
     Ok(Value::build(shape, |out| {
+        if out.is_empty() {
+            return;
+        }
         let strides: [[usize; MAX_RANK]; 3] =
             [a.broadcast_strides(&shape), b.broadcast_strides(&shape), c.broadcast_strides(&shape)];
         let (a, b, c) = (a.raw(), b.raw(), c.raw());
-        let mut at = 0;
-        walk::runs(&shape, strides, |[i, j, l], [s, t, u], length| {
-            for (k, o) in out[at..at + length].iter_mut().enumerate() {
-                *o = f(a[i + k * s], b[j + k * t], c[l + k * u]);
-            }
-            at += length;
+        let walk = Walk::new(&shape, strides);
+        let length = walk.length();
+        let runs = (CHUNK / length).max(1);
+        let work = out.len();
+        chunks(out, runs * length, work, |i, out| {
+            let mut lines = out.chunks_exact_mut(length);
+            let count = lines.len();
+            walk.each(i * runs, count, |[i, j, l], [s, t, u], _| {
+                let Some(out) = lines.next() else { return };
+                for (k, o) in out.iter_mut().enumerate() {
+                    *o = f(a[i + k * s], b[j + k * t], c[l + k * u]);
+                }
+            });
         });
     }))
 }

@@ -3,9 +3,13 @@
 pub(crate) mod conv;
 pub(crate) mod copy;
 mod depthwise;
+mod disjoint;
+pub(crate) mod functions;
 pub(crate) mod gemm;
 pub(crate) mod im2col;
+pub(crate) mod lanes;
 pub(crate) mod map;
 pub(crate) mod parallel;
 pub(crate) mod reduce;
 pub(crate) mod walk;
+mod winograd;

@@ -65,3 +65,20 @@ pub(crate) fn collect<R: Send>(
     let _ = work;
     (0..count).map(f).collect()
 }
+
+/// As [`chunks`], and collects what `f` returns, in order.
+pub(crate) fn chunks_collect<E: Send, R: Send>(
+    out: &mut [E],
+    chunk: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [E]) -> R + Sync + Send,
+) -> Vec<R> {
+    let chunk = chunk.max(1);
+    #[cfg(feature = "rayon")]
+    if work >= THRESHOLD && out.len() > chunk && threads() > 1 {
+        use rayon::prelude::*;
+        return out.par_chunks_mut(chunk).enumerate().map(|(i, part)| f(i, part)).collect();
+    }
+    let _ = work;
+    out.chunks_mut(chunk).enumerate().map(|(i, part)| f(i, part)).collect()
+}

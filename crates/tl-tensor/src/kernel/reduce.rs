@@ -5,13 +5,15 @@
 
 use super::{
     copy,
+    lanes::{self, LANES},
     parallel::{self, simd},
 };
 use crate::{Elem, MAX_RANK, Value, ops::Reduced};
 
-const LANES: usize = 16;
 /// Elements that are summed before partial sums are added.
 const BLOCK: usize = 1 << 14;
+/// Columns that one task sums.
+const COLUMNS: usize = 1 << 8;
 
 /// The sum of a slice: sixteen interleaved partial sums, added in pairs.
 #[inline]
@@ -21,33 +23,8 @@ pub(crate) fn sum_slice<E: Elem>(data: &[E]) -> E {
     }
     simd(
         #[inline(always)]
-        || {
-            let mut lanes = [E::ZERO; LANES];
-            let chunks = data.chunks_exact(LANES);
-            let rest = chunks.remainder();
-            for chunk in chunks {
-                for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                    *lane += x;
-                }
-            }
-            for (lane, &x) in lanes.iter_mut().zip(rest) {
-                *lane += x;
-            }
-            pairwise(lanes)
-        },
+        || lanes::sum(data, |x| x),
     )
-}
-
-#[inline(always)]
-fn pairwise<E: Elem>(mut lanes: [E; LANES]) -> E {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 /// The sum over a slice of any length, in blocks.
@@ -127,7 +104,7 @@ pub(crate) fn sum<E: Elem>(x: &Value<E>, r: &Reduced) -> Value<E> {
             return;
         }
         for (out, data) in out.chunks_exact_mut(inner).zip(data.chunks_exact(middle * inner)) {
-            let columns = (1 << 10).min(inner);
+            let columns = COLUMNS.min(inner);
             parallel::chunks(out, columns, data.len(), |i, out| {
                 for row in data.chunks_exact(inner) {
                     let row = &row[i * columns..][..out.len()];

@@ -37,39 +37,73 @@ pub(crate) fn collapse<const N: usize>(
 pub(crate) fn runs<const N: usize>(
     shape: &Shape,
     strides: [[usize; MAX_RANK]; N],
-    mut f: impl FnMut([usize; N], [usize; N], usize),
+    f: impl FnMut([usize; N], [usize; N], usize),
 ) {
     if shape.numel() == 0 {
         return;
     }
-    let (rank, sizes, steps) = collapse(shape, strides);
-    if rank == 0 {
-        f([0; N], [0; N], 1);
-        return;
+    let walk = Walk::new(shape, strides);
+    walk.each(0, walk.count(), f);
+}
+
+/// The runs of a walk, of which parts can be walked by themselves.
+pub(crate) struct Walk<const N: usize> {
+    rank: usize,
+    sizes: [usize; MAX_RANK],
+    steps: [[usize; MAX_RANK]; N],
+}
+
+impl<const N: usize> Walk<N> {
+    pub(crate) fn new(shape: &Shape, strides: [[usize; MAX_RANK]; N]) -> Self {
+        let (rank, sizes, steps) = collapse(shape, strides);
+        Self { rank: rank.max(1), sizes, steps }
     }
-    let inner = rank - 1;
-    let inner_steps = std::array::from_fn(|k| steps[k][inner]);
-    let mut index = [0; MAX_RANK];
-    let mut offsets = [0; N];
-    loop {
-        f(offsets, inner_steps, sizes[inner]);
-        let mut axis = inner;
-        loop {
-            if axis == 0 {
-                return;
-            }
-            axis -= 1;
-            index[axis] += 1;
+
+    /// Runs in all.
+    pub(crate) fn count(&self) -> usize {
+        self.sizes[..self.rank - 1].iter().product()
+    }
+
+    /// Elements of a run.
+    pub(crate) fn length(&self) -> usize {
+        self.sizes[self.rank - 1]
+    }
+
+    /// Calls `f` as [`runs`] does, for `count` runs from `first` on.
+    #[inline(always)]
+    pub(crate) fn each(
+        &self,
+        first: usize,
+        count: usize,
+        mut f: impl FnMut([usize; N], [usize; N], usize),
+    ) {
+        let inner = self.rank - 1;
+        let inner_steps = std::array::from_fn(|k| self.steps[k][inner]);
+        let mut index = [0; MAX_RANK];
+        let mut offsets = [0; N];
+        let mut rest = first;
+        for axis in (0..inner).rev() {
+            index[axis] = rest % self.sizes[axis];
+            rest /= self.sizes[axis];
             for k in 0..N {
-                offsets[k] += steps[k][axis];
+                offsets[k] += index[axis] * self.steps[k][axis];
             }
-            if index[axis] < sizes[axis] {
-                break;
+        }
+        for _ in 0..count {
+            f(offsets, inner_steps, self.sizes[inner]);
+            for axis in (0..inner).rev() {
+                index[axis] += 1;
+                for k in 0..N {
+                    offsets[k] += self.steps[k][axis];
+                }
+                if index[axis] < self.sizes[axis] {
+                    break;
+                }
+                for k in 0..N {
+                    offsets[k] -= self.steps[k][axis] * self.sizes[axis];
+                }
+                index[axis] = 0;
             }
-            for k in 0..N {
-                offsets[k] -= steps[k][axis] * sizes[axis];
-            }
-            index[axis] = 0;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The fused affine layer.
 
+use super::unary::{logistic, normal_cdf};
 use crate::{
     Elem, Error, Op, Result, Tensor, Value, Vjp,
     kernel::{
@@ -34,6 +35,42 @@ impl Activation {
             Self::Tanh => x.tanh(),
             Self::Sigmoid => x.sigmoid(),
             Self::Gelu => x.gelu(),
+        }
+    }
+
+    /// In place, of rows to which `row` is added first.
+    fn add_and_apply<E: Elem>(self, out: &mut [E], row: Option<&[E]>) {
+        match self {
+            Self::Identity => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| x,
+            ),
+            Self::Relu => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| if x < E::ZERO { E::ZERO } else { x },
+            ),
+            Self::Tanh => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| x.tanh(),
+            ),
+            Self::Sigmoid => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| logistic(x),
+            ),
+            Self::Gelu => map::rows_in_place(
+                out,
+                row,
+                #[inline(always)]
+                |x| x * normal_cdf(x),
+            ),
         }
     }
 }
@@ -147,24 +184,31 @@ impl<E: Elem> Tensor<E> {
         let x = self.value.contiguous();
         let w = &weight.value;
         let w = if w.is_contiguous() || w.strides()[0] == 1 { w.clone() } else { w.contiguous() };
-        let before = Value::build([m, n].into(), |out| {
-            if let Some(bias) = bias {
-                let bias = bias.value.contiguous();
-                let row = &bias.raw()[..n];
-                out.chunks_exact_mut(n.max(1)).for_each(|out| out.copy_from_slice(row));
+        let w_matrix =
+            Matrix { data: w.raw(), row_step: w.strides()[0], column_step: w.strides()[1] };
+        let row = bias.map(|bias| bias.value.contiguous());
+        let row = row.as_ref().map(|row| &row.raw()[..n]);
+        let product = |out: &mut [E], row: Option<&[E]>| {
+            if let Some(row) = row {
+                map::fill_rows(out, row);
             }
-            let w = Matrix { data: w.raw(), row_step: w.strides()[0], column_step: w.strides()[1] };
-            gemm((m, k, n), Matrix::new(x.raw(), k), w.t(), out, bias.is_some(), true);
-        });
+            gemm((m, k, n), Matrix::new(x.raw(), k), w_matrix.t(), out, row.is_some(), true);
+        };
+        let tracked =
+            self.is_tracked() || weight.is_tracked() || bias.is_some_and(Self::is_tracked);
         let (saved, y) = match activation {
-            Activation::Identity => (None, before),
-            Activation::Gelu => {
+            Activation::Identity => (None, Value::build([m, n].into(), |out| product(out, row))),
+            Activation::Gelu if tracked => {
+                let before = Value::build([m, n].into(), |out| product(out, row));
                 let y = activation.apply(&Self::constant(before.clone())).value;
                 (Some(before), y)
             }
             _ => {
-                let y = activation.apply(&Self::constant(before)).value;
-                (Some(y.clone()), y)
+                let y = Value::build([m, n].into(), |out| {
+                    product(out, None);
+                    activation.add_and_apply(out, row);
+                });
+                (tracked.then(|| y.clone()), y)
             }
         };
         let mut inputs = vec![self, weight];

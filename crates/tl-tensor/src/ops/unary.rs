@@ -29,7 +29,7 @@ macro_rules! unary {
                     $(let $p = self.$p;)*
                     if !cx.create_graph() {
                         return cx.give(0, || {
-                            map::binary(self.name(), &self.saved, g.value(), move |$s, g| { let slope: E = $slope; slope * g })
+                            map::binary(self.name(), &self.saved, g.value(), #[inline(always)] move |$s, g| { let slope: E = $slope; slope * g })
                                 .map(Tensor::constant)
                         });
                     }
@@ -44,7 +44,7 @@ macro_rules! unary {
             $(
                 $(#[$doc])*
                 pub fn $name(&self, $($p: E),*) -> Self {
-                    let y = map::unary(&self.value, move |$x: E| $f);
+                    let y = map::unary(&self.value, #[inline(always)] move |$x: E| $f);
                     let saved = unary!(@saved $side, self.value, y);
                     Self::from_op(y, &[self], || $Op { saved, $($p),* })
                 }
@@ -69,7 +69,7 @@ fn step<E: Elem>(yes: bool) -> E {
 }
 
 #[inline(always)]
-fn logistic<E: Elem>(x: E) -> E {
+pub(super) fn logistic<E: Elem>(x: E) -> E {
     E::ONE / (E::ONE + (-x).exp())
 }
 
@@ -82,7 +82,7 @@ fn soft<E: Elem>(x: E) -> E {
 
 /// `Φ(x)`, the distribution function of the standard normal.
 #[inline(always)]
-fn normal_cdf<E: Elem>(x: E) -> E {
+pub(super) fn normal_cdf<E: Elem>(x: E) -> E {
     c::<E>(0.5) * (E::ONE + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf())
 }
 

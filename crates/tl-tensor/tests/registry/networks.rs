@@ -72,6 +72,13 @@ pub const OPS: &[Entry] = &[
         let (size, corners) = ([g.size() + 1, g.size()], g.below(2) == 0);
         case([g.normal(&[2, 1, 3, 4])], move |v| v[0].resize_bilinear(size, corners))
     }),
+    ("forward_packed", |g| {
+        let (n, l, heads, width) = (g.size(), g.size(), g.size(), g.size());
+        let attention = Attention::new().causal(g.below(2) == 0);
+        case([g.normal(&[n, l, 3 * heads * width])], move |v| {
+            attention.forward_packed(&v[0], heads)
+        })
+    }),
     ("softmax", |g| {
         let axis = g.axis();
         case([g.any()], move |v| v[0].softmax(axis))

@@ -67,6 +67,23 @@ impl<E: Elem> Attention<E> {
         self
     }
 
+    /// The factor of the scores of keys of this width.
+    pub(super) fn scale_for(&self, width: usize) -> f64 {
+        self.scale.unwrap_or_else(|| 1.0 / (width as f64).sqrt())
+    }
+
+    pub(super) fn has_bias(&self) -> bool {
+        self.bias.is_some()
+    }
+
+    pub(super) fn keep_mask(&self) -> Option<&Tensor<E>> {
+        self.keep.as_ref()
+    }
+
+    pub(super) fn is_causal(&self) -> bool {
+        self.causal
+    }
+
     /// The result for queries, keys and values.
     ///
     /// # Errors
@@ -104,7 +121,7 @@ impl<E: Elem> Attention<E> {
                 "queries [.., l, d] and keys [.., s, d]",
             ));
         }
-        let scale = self.scale.unwrap_or_else(|| 1.0 / (q.dims()[q.rank() - 1] as f64).sqrt());
+        let scale = self.scale_for(q.dims()[q.rank() - 1]);
         // The smaller operand is scaled, not the scores.
         let mut scores = q.mul_scalar(E::from_f64(scale)).matmul(&k.t()?)?;
         if let Some(bias) = &self.bias {

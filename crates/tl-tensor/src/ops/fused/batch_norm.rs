@@ -330,8 +330,31 @@ impl<E: Elem> Tensor<E> {
         if let Some(bias) = bias {
             shift = shift.add(bias)?;
         }
+        if !self.is_tracked() && !scale.is_tracked() && !shift.is_tracked() {
+            return Ok(Self::constant(scaled(self, &scale.to_vec(), &shift.to_vec())));
+        }
         self.mul(&per_channel(&scale, self.rank())?)?.add(&per_channel(&shift, self.rank())?)
     }
+}
+
+/// `x · scale_c + shift_c` in one pass.
+fn scaled<E: Elem>(x: &Tensor<E>, scale: &[E], shift: &[E]) -> Value<E> {
+    let data = x.value.contiguous();
+    let data = data.raw();
+    Value::build(*x.shape(), |out| {
+        Layout::new(x.shape()).write(out, |c, at, out| {
+            let (scale, shift) = (scale[c], shift[c]);
+            let x = &data[at..at + out.len()];
+            simd(
+                #[inline(always)]
+                || {
+                    for (o, &x) in out.iter_mut().zip(x) {
+                        *o = x * scale + shift;
+                    }
+                },
+            );
+        });
+    })
 }
 
 fn affine<E: Elem>(
@@ -395,6 +418,12 @@ mod tests {
         for v in y.var(1, false, false).unwrap().to_vec() {
             approx::assert_abs_diff_eq!(v, 1.0, epsilon = 1e-5);
         }
+        // The pass without a graph and the one with it are the same.
+        let (mean, var) = (&result.mean, &result.variance);
+        let plain = x.batch_norm_with(mean, var, None, Some(mean), 0.1).unwrap();
+        let leaf = x.requires_grad();
+        let graph = leaf.batch_norm_with(mean, var, None, Some(mean), 0.1).unwrap();
+        assert_eq!(plain.to_vec(), graph.to_vec());
         assert!(Tensor::<f32>::ones([1, 3]).batch_norm(None, None, 1e-5).is_err());
     }
 }

@@ -1,8 +1,12 @@
 //! Softmax cross entropy.
 
+use super::class_losses::{Targets, class_losses};
 use crate::{
     Elem, Error, Indices, Op, Result, Tensor, Value, Vjp,
-    kernel::parallel::{self, CHUNK, simd},
+    kernel::{
+        lanes,
+        parallel::{self, CHUNK, simd},
+    },
 };
 
 /// How the losses of the samples become one.
@@ -137,10 +141,13 @@ impl<E: Elem> CrossEntropy<E> {
                 format!("class indices of shape {samples}"),
             ));
         }
-        let weight = self.weight.as_ref().map(Tensor::to_vec);
-        let weight = |class: usize| weight.as_ref().map_or(E::ONE, |w| w[class]);
-        let smooth = E::from_f64(self.label_smoothing / count as f64);
-        let sharp = E::from_f64(1.0 - self.label_smoothing);
+        let targets = Targets {
+            classes: classes.clone(),
+            ignore: self.ignore_index,
+            weight: self.weight.as_ref().map(Tensor::to_vec),
+            sharp: E::from_f64(1.0 - self.label_smoothing),
+            smooth: E::from_f64(self.label_smoothing / count as f64),
+        };
         let mut divisor = E::ZERO;
         for &class in classes.as_slice() {
             if Some(class) == self.ignore_index {
@@ -149,23 +156,9 @@ impl<E: Elem> CrossEntropy<E> {
             if class >= count {
                 return Err(Error::Index { op, index: class, size: count });
             }
-            divisor += weight(class);
+            divisor += targets.weight(class);
         }
-        let rows = class_last(logits)?;
-        let target = Value::build_zeroed(*rows.shape(), |out| {
-            for (row, &class) in out.chunks_exact_mut(count.max(1)).zip(classes.as_slice()) {
-                if Some(class) == self.ignore_index {
-                    continue;
-                }
-                if smooth != E::ZERO {
-                    for (c, t) in row.iter_mut().enumerate() {
-                        *t = smooth * weight(c);
-                    }
-                }
-                row[class] += sharp * weight(class);
-            }
-        });
-        let losses = row_losses(&rows, &Tensor::constant(target));
+        let losses = class_losses(&class_last(logits)?, targets);
         match self.reduction {
             Reduction::None => losses.reshape(samples),
             Reduction::Sum => Ok(losses.sum_all()),
@@ -250,7 +243,11 @@ impl<E: Elem> Op<E> for RowLosses<E> {
                         let row = i * (per_task / width) + r;
                         let at = row * width..(row + 1) * width;
                         let (p, t) = (&p[at.clone()], &t[at]);
-                        let mass = t.iter().fold(E::ZERO, |s, &t| s + t);
+                        let mass = lanes::sum(
+                            t,
+                            #[inline(always)]
+                            |t| t,
+                        );
                         for ((o, &p), &t) in out.iter_mut().zip(p).zip(t) {
                             *o = g[row] * (mass * p - t);
                         }
@@ -278,15 +275,20 @@ fn row_losses<E: Elem>(x: &Tensor<E>, target: &Tensor<E>) -> Tensor<E> {
         if p.is_empty() {
             return;
         }
-        // One loss for each row of probabilities, written side by side.
-        let all =
-            p.chunks_exact_mut(width).zip(data.chunks_exact(width)).zip(t.chunks_exact(width));
-        for (((p, x), t), loss) in all.zip(&mut losses) {
-            *loss = simd(
-                #[inline(always)]
-                || row_loss(p, x, t),
-            );
-        }
+        let per_task = (CHUNK / 4 / width).max(1);
+        let work = p.len() * 4;
+        let parts = parallel::chunks_collect(p, per_task * width, work, |i, p| {
+            let rows = p.chunks_exact_mut(width).enumerate();
+            rows.map(|(r, p)| {
+                let at = (i * per_task + r) * width;
+                simd(
+                    #[inline(always)]
+                    || row_loss(p, &data[at..at + width], &t[at..at + width]),
+                )
+            })
+            .collect::<Vec<_>>()
+        });
+        losses = parts.concat();
     });
     let value = Value::from_slice(&losses, rows.into());
     Tensor::from_op(value, &[x, target], || RowLosses {
@@ -300,19 +302,16 @@ fn row_losses<E: Elem>(x: &Tensor<E>, target: &Tensor<E>) -> Tensor<E> {
 /// not count, also where the logit is -∞.
 #[inline(always)]
 fn row_loss<E: Elem>(p: &mut [E], x: &[E], t: &[E]) -> E {
-    let peak = x.iter().fold(-E::INFINITY, |a, &x| if x > a || x.is_nan() { x } else { a });
-    let mut sum = E::ZERO;
-    for (p, &x) in p.iter_mut().zip(x) {
-        *p = (x - peak).exp();
-        sum += *p;
-    }
+    let peak = lanes::largest(x);
+    let sum = lanes::map_sum(
+        p,
+        x,
+        #[inline(always)]
+        |x| (x - peak).exp(),
+    );
     let log = peak + sum.ln();
-    let mut loss = E::ZERO;
-    for (&x, &t) in x.iter().zip(t) {
-        if t != E::ZERO {
-            loss += t * (log - x);
-        }
-    }
+    let term = |x: E, t: E| if t == E::ZERO { E::ZERO } else { t * (log - x) };
+    let loss = lanes::sum_pairs(x, t, term);
     let scale = E::ONE / sum;
     for p in p {
         *p *= scale;

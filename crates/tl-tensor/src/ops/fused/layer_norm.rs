@@ -2,17 +2,85 @@
 
 use crate::{
     Elem, Error, Op, Result, Shape, Tensor, Value, Vjp,
-    kernel::parallel::{self, CHUNK},
-    kernel::reduce::sum_slice,
+    kernel::{
+        lanes,
+        map::add_into,
+        parallel::{self, CHUNK, simd},
+    },
 };
 
-/// Rows normalised to mean 0 and variance 1: `(x - mean) / √(var + eps)`.
+/// Parts in which the gradients of weight and bias are summed.
+const PARTS: usize = 16;
+
+/// Rows normalised to mean 0 and variance 1, then scaled and shifted:
+/// `(x - mean) / √(var + eps) · weight + bias`.
 struct NormalizeRows<E: Elem> {
     x: Value<E>,
-    y: Value<E>,
-    /// `1 / √(var + eps)` for each row.
-    inverse: Vec<E>,
+    weight: Option<Value<E>>,
+    bias: Option<Value<E>>,
+    /// For each row the mean and `1 / √(var + eps)`.
+    rows: Vec<[E; 2]>,
     eps: f64,
+}
+
+impl<E: Elem> NormalizeRows<E> {
+    /// With `y` the normalised row and `h = g · weight`: writes
+    /// `(h - mean(h) - y mean(h y)) / √(var + eps)` for each row, and returns
+    /// the gradients of weight and bias, `Σ g y` and `Σ g`.
+    fn gradients(&self, g: &Value<E>, out: &mut [E]) -> (Vec<E>, Vec<E>) {
+        let width = self.x.shape()[1];
+        let (x, g) = (self.x.contiguous(), g.contiguous());
+        let (x, g) = (x.raw(), g.raw());
+        let weight = match &self.weight {
+            Some(weight) => weight.to_vec(),
+            None => vec![E::ONE; width],
+        };
+        let per_part = self.rows.len().div_ceil(PARTS).max(1);
+        let work = out.len() * 4;
+        let parts = parallel::chunks_collect(out, per_part * width, work, |part, out| {
+            let (mut gw, mut gb) = (vec![E::ZERO; width], vec![E::ZERO; width]);
+            for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                let row = part * per_part + r;
+                let at = row * width..(row + 1) * width;
+                let (x, g) = (&x[at.clone()], &g[at]);
+                simd(
+                    #[inline(always)]
+                    || row_gradient(self.rows[row], x, g, &weight, out, (&mut gw, &mut gb)),
+                );
+            }
+            (gw, gb)
+        });
+        let (mut gw, mut gb) = (vec![E::ZERO; width], vec![E::ZERO; width]);
+        for (w, b) in &parts {
+            add_into(&mut gw, w);
+            add_into(&mut gb, b);
+        }
+        (gw, gb)
+    }
+}
+
+#[inline(always)]
+fn row_gradient<E: Elem>(
+    [mean, inverse]: [E; 2],
+    x: &[E],
+    g: &[E],
+    weight: &[E],
+    out: &mut [E],
+    (gw, gb): (&mut [E], &mut [E]),
+) {
+    for ((gw, gb), (&x, &g)) in gw.iter_mut().zip(gb).zip(x.iter().zip(g)) {
+        *gw += g * ((x - mean) * inverse);
+        *gb += g;
+    }
+    for ((o, &g), &w) in out.iter_mut().zip(g).zip(weight) {
+        *o = g * w;
+    }
+    let scale = E::ONE / E::from_f64(x.len() as f64);
+    let level = lanes::sum(out, |h| h) * scale;
+    let along = lanes::sum_pairs(out, x, |h, x| h * ((x - mean) * inverse)) * scale;
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o = inverse * (*o - level - ((x - mean) * inverse) * along);
+    }
 }
 
 impl<E: Elem> Op<E> for NormalizeRows<E> {
@@ -20,32 +88,28 @@ impl<E: Elem> Op<E> for NormalizeRows<E> {
         "layer_norm"
     }
 
-    /// `(g - mean(g) - y mean(g y)) / √(var + eps)`.
     fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
         if cx.create_graph() {
-            return cx.composite(&[&self.x], &g, |t| plain(&t[0], self.eps));
+            let mut saved = vec![&self.x];
+            saved.extend(&self.weight);
+            saved.extend(&self.bias);
+            return cx.composite(&saved, &g, |t| {
+                let weight = self.weight.is_some().then(|| &t[1]);
+                let bias = self.bias.is_some().then(|| &t[t.len() - 1]);
+                affine(plain(&t[0], self.eps)?, weight, bias)
+            });
         }
-        let width = self.y.shape()[1];
-        cx.give(0, || {
-            let g = g.value.contiguous();
-            let (y, g) = (self.y.raw(), g.raw());
-            Ok(Tensor::constant(Value::build(*self.y.shape(), |out| {
-                for_rows(out, width, |row, out| {
-                    let at = row * width..(row + 1) * width;
-                    let (y, g) = (&y[at.clone()], &g[at]);
-                    let scale = E::ONE / E::from_f64(width as f64);
-                    let mean = sum_slice(g) * scale;
-                    for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
-                        *o = y * g;
-                    }
-                    let along = sum_slice(out) * scale;
-                    let inverse = self.inverse[row];
-                    for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
-                        *o = inverse * (g - mean - y * along);
-                    }
-                });
-            })))
-        })
+        let (mut gw, mut gb) = (Vec::new(), Vec::new());
+        let gx = Value::build(*self.x.shape(), |out| (gw, gb) = self.gradients(&g.value, out));
+        cx.give(0, || Ok(Tensor::constant(gx)))?;
+        let weights = usize::from(self.weight.is_some());
+        if weights == 1 {
+            cx.give(1, || Tensor::from_slice(&gw, gw.len()))?;
+        }
+        if self.bias.is_some() {
+            cx.give(1 + weights, || Tensor::from_slice(&gb, gb.len()))?;
+        }
+        Ok(())
     }
 }
 
@@ -55,50 +119,79 @@ fn plain<E: Elem>(x: &Tensor<E>, eps: f64) -> Result<Tensor<E>> {
     centred.mul(&variance.add_scalar(E::from_f64(eps)).rsqrt())
 }
 
-fn for_rows<E: Elem>(out: &mut [E], width: usize, f: impl Fn(usize, &mut [E]) + Sync + Send) {
-    if out.is_empty() {
-        return;
-    }
-    let rows = (CHUNK / 2 / width).max(1);
-    let work = out.len() * 4;
-    parallel::chunks(out, rows * width, work, |i, out| {
-        for (r, out) in out.chunks_exact_mut(width).enumerate() {
-            f(i * rows + r, out);
+/// Normalises the rows of `[rows, width]`, scales and shifts them by vectors
+/// `[width]`.
+fn normalize_rows<E: Elem>(
+    x: &Tensor<E>,
+    weight: Option<&Tensor<E>>,
+    bias: Option<&Tensor<E>>,
+    eps: f64,
+) -> Tensor<E> {
+    let (count, width) = (x.dims()[0], x.dims()[1]);
+    let data = x.value.contiguous();
+    let data = &data.raw()[..count * width];
+    let (scale, shift) = (weight.map(Tensor::to_vec), bias.map(Tensor::to_vec));
+    let (scale, shift) = (scale.as_deref(), shift.as_deref());
+    let mut rows = Vec::new();
+    let y = Value::build(*x.shape(), |out| {
+        if out.is_empty() {
+            return;
         }
+        let per_task = (CHUNK / 2 / width).max(1);
+        let work = out.len() * 4;
+        let parts = parallel::chunks_collect(out, per_task * width, work, |i, out| {
+            let data = &data[i * per_task * width..];
+            let lines = out.chunks_exact_mut(width).zip(data.chunks_exact(width));
+            lines
+                .map(|(out, x)| {
+                    simd(
+                        #[inline(always)]
+                        || normalize_row(x, scale, shift, E::from_f64(eps), out),
+                    )
+                })
+                .collect::<Vec<_>>()
+        });
+        rows = parts.concat();
     });
+    let mut inputs = vec![x];
+    inputs.extend(weight);
+    inputs.extend(bias);
+    Tensor::from_op(y, &inputs, || NormalizeRows {
+        x: x.value.clone(),
+        weight: weight.map(|w| w.value.clone()),
+        bias: bias.map(|b| b.value.clone()),
+        rows,
+        eps,
+    })
 }
 
-/// Normalises the rows of `[rows, width]`.
-fn normalize_rows<E: Elem>(x: &Tensor<E>, eps: f64) -> Tensor<E> {
-    let (rows, width) = (x.dims()[0], x.dims()[1]);
-    let data = x.value.contiguous();
-    let data = &data.raw()[..rows * width];
-    let scale = E::ONE / E::from_f64(width as f64);
-    let y = Value::build(*x.shape(), |out| {
-        for_rows(out, width, |row, out| {
-            let x = &data[row * width..(row + 1) * width];
-            let mean = sum_slice(x) * scale;
-            for (o, &x) in out.iter_mut().zip(x) {
-                *o = (x - mean) * (x - mean);
+/// Writes a row and returns its mean and `1 / √(var + eps)`.
+#[inline(always)]
+fn normalize_row<E: Elem>(
+    x: &[E],
+    scale: Option<&[E]>,
+    shift: Option<&[E]>,
+    eps: E,
+    out: &mut [E],
+) -> [E; 2] {
+    let part = E::ONE / E::from_f64(x.len() as f64);
+    let mean = lanes::sum(x, |x| x) * part;
+    let variance = lanes::sum(x, |x| (x - mean) * (x - mean)) * part;
+    let inverse = E::ONE / (variance + eps).sqrt();
+    match (scale, shift) {
+        (Some(scale), Some(shift)) => {
+            for ((o, &x), (&w, &b)) in out.iter_mut().zip(x).zip(scale.iter().zip(shift)) {
+                *o = (x - mean) * inverse * w + b;
             }
-            let variance = sum_slice(out) * scale;
-            let inverse = E::ONE / (variance + E::from_f64(eps)).sqrt();
-            for (o, &x) in out.iter_mut().zip(x) {
-                *o = (x - mean) * inverse;
+        }
+        _ => {
+            for (k, (o, &x)) in out.iter_mut().zip(x).enumerate() {
+                let w = scale.map_or(E::ONE, |w| w[k]);
+                *o = (x - mean) * inverse * w + shift.map_or(E::ZERO, |b| b[k]);
             }
-        });
-    });
-    Tensor::from_op(y.clone(), &[x], || {
-        let inverse = data
-            .chunks_exact(width.max(1))
-            .map(|x| {
-                let mean = sum_slice(x) * scale;
-                let squares: Vec<E> = x.iter().map(|&x| (x - mean) * (x - mean)).collect();
-                E::ONE / (sum_slice(&squares) * scale + E::from_f64(eps)).sqrt()
-            })
-            .collect();
-        NormalizeRows { x: x.value.clone(), y, inverse, eps }
-    })
+        }
+    }
+    [mean, inverse]
 }
 
 fn affine<E: Elem>(
@@ -165,8 +258,10 @@ impl<E: Elem> Tensor<E> {
         check_affine(op, self.shape(), [weight, bias], normalized)?;
         let width: usize = normalized.iter().product();
         let rows = self.numel().checked_div(width).unwrap_or(0);
-        let y = normalize_rows(&self.reshape([rows, width])?, eps).reshape(*self.shape())?;
-        affine(y, weight, bias)
+        let flat = |t: Option<&Self>| t.map(|t| t.reshape(width)).transpose();
+        let (weight, bias) = (flat(weight)?, flat(bias)?);
+        let x = self.reshape([rows, width])?;
+        normalize_rows(&x, weight.as_ref(), bias.as_ref(), eps).reshape(*self.shape())
     }
 
     /// Group normalisation of `[n, c, ..]`: each sample's channels in `groups`
@@ -200,7 +295,8 @@ impl<E: Elem> Tensor<E> {
         }
         check_affine(op, self.shape(), [weight, bias], &[channels])?;
         let width = self.numel().checked_div(n * groups).unwrap_or(0);
-        let y = normalize_rows(&self.reshape([n * groups, width])?, eps).reshape(*self.shape())?;
+        let x = self.reshape([n * groups, width])?;
+        let y = normalize_rows(&x, None, None, eps).reshape(*self.shape())?;
         let mut per_channel = vec![1; self.rank() - 1];
         per_channel[0] = channels;
         let shape = Shape::new(&per_channel)?;

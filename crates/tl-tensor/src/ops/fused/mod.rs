@@ -7,9 +7,11 @@
 
 mod attention;
 mod batch_norm;
+mod class_losses;
 mod cross_entropy;
 mod dropout;
 mod layer_norm;
+mod packed_attention;
 mod softmax;
 
 pub use attention::Attention;

@@ -2,7 +2,10 @@
 
 use crate::{
     Elem, Op, Result, Tensor, Value, Vjp,
-    kernel::parallel::{self, CHUNK, simd},
+    kernel::{
+        lanes,
+        parallel::{self, CHUNK, simd},
+    },
 };
 
 struct Softmax<E: Elem> {
@@ -19,12 +22,22 @@ impl<E: Elem> Op<E> for Softmax<E> {
         let y = cx.output(&self.y);
         if !cx.create_graph() {
             return cx.give(0, || {
-                Ok(rows(&self.y, Some(&g.value), |out, y, g| {
-                    let dot = y.iter().zip(g).fold(E::ZERO, |s, (&y, &g)| s + y * g);
-                    for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
-                        *o = y * (g - dot);
-                    }
-                }))
+                Ok(rows(
+                    &self.y,
+                    Some(&g.value),
+                    #[inline(always)]
+                    |out, y, g| {
+                        let dot = lanes::sum_pairs(
+                            y,
+                            g,
+                            #[inline(always)]
+                            |y, g| y * g,
+                        );
+                        for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                            *o = y * (g - dot);
+                        }
+                    },
+                ))
             });
         }
         cx.give(0, || y.mul(&g.sub(&g.mul(&y)?.sum(-1, true)?)?))
@@ -45,12 +58,21 @@ impl<E: Elem> Op<E> for LogSoftmax<E> {
         let y = cx.output(&self.y);
         if !cx.create_graph() {
             return cx.give(0, || {
-                Ok(rows(&self.y, Some(&g.value), |out, y, g| {
-                    let sum = g.iter().fold(E::ZERO, |s, &g| s + g);
-                    for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
-                        *o = g - y.exp() * sum;
-                    }
-                }))
+                Ok(rows(
+                    &self.y,
+                    Some(&g.value),
+                    #[inline(always)]
+                    |out, y, g| {
+                        let sum = lanes::sum(
+                            g,
+                            #[inline(always)]
+                            |g| g,
+                        );
+                        for ((o, &y), &g) in out.iter_mut().zip(y).zip(g) {
+                            *o = g - y.exp() * sum;
+                        }
+                    },
+                ))
             });
         }
         cx.give(0, || g.sub(&y.exp().mul(&g.sum(-1, true)?)?))
@@ -92,38 +114,58 @@ fn rows<E: Elem>(
 /// all are -∞.
 #[inline(always)]
 fn peak<E: Elem>(x: &[E]) -> E {
-    let peak = x.iter().fold(-E::INFINITY, |a, &x| if x > a || x.is_nan() { x } else { a });
+    let peak = lanes::largest(x);
     if peak == -E::INFINITY { E::ZERO } else { peak }
 }
 
-/// Softmax over the last axis. A row of only -∞ has no softmax: it is NaN, or
-/// 0 if `empty_is_zero`.
+/// The softmax of a row. A row of only -∞ has none: it is NaN, or 0 if
+/// `empty_is_zero`.
+#[inline(always)]
+pub(super) fn softmax_row<E: Elem>(out: &mut [E], x: &[E], empty_is_zero: bool) {
+    let peak = peak(x);
+    let sum = lanes::map_sum(
+        out,
+        x,
+        #[inline(always)]
+        |x| (x - peak).exp(),
+    );
+    let scale = if empty_is_zero && sum == E::ZERO { E::ZERO } else { E::ONE / sum };
+    for o in out {
+        *o *= scale;
+    }
+}
+
+/// Softmax over the last axis; see [`softmax_row`].
 pub(super) fn softmax_last<E: Elem>(x: &Tensor<E>, empty_is_zero: bool) -> Tensor<E> {
-    let y = rows(&x.value, None, move |out, x, _| {
-        let peak = peak(x);
-        let mut sum = E::ZERO;
-        for (o, &x) in out.iter_mut().zip(x) {
-            *o = (x - peak).exp();
-            sum += *o;
-        }
-        let scale = if empty_is_zero && sum == E::ZERO { E::ZERO } else { E::ONE / sum };
-        for o in out {
-            *o *= scale;
-        }
-    });
+    let y = rows(
+        &x.value,
+        None,
+        #[inline(always)]
+        move |out, x, _| softmax_row(out, x, empty_is_zero),
+    );
     let y = y.value;
     Tensor::from_op(y.clone(), &[x], || Softmax { y })
 }
 
 fn log_softmax_last<E: Elem>(x: &Tensor<E>) -> Tensor<E> {
-    let y = rows(&x.value, None, |out, x, _| {
-        let peak = peak(x);
-        let sum = x.iter().fold(E::ZERO, |s, &x| s + (x - peak).exp());
-        let shift = peak + sum.ln();
-        for (o, &x) in out.iter_mut().zip(x) {
-            *o = x - shift;
-        }
-    });
+    let y = rows(
+        &x.value,
+        None,
+        #[inline(always)]
+        |out, x, _| {
+            let peak = peak(x);
+            let shift = peak
+                + lanes::sum(
+                    x,
+                    #[inline(always)]
+                    |x| (x - peak).exp(),
+                )
+                .ln();
+            for (o, &x) in out.iter_mut().zip(x) {
+                *o = x - shift;
+            }
+        },
+    );
     let y = y.value;
     Tensor::from_op(y.clone(), &[x], || LogSoftmax { y })
 }

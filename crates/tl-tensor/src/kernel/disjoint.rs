@@ -1,0 +1,39 @@
+//! A slice that several tasks write at places of their own.
+#![allow(unsafe_code)]
+
+use std::{marker::PhantomData, slice};
+
+/// A borrowed slice of which tasks take parts that do not overlap, where these
+/// are no chunks of it: rows of one channel of every image, say.
+pub(crate) struct Disjoint<'a, E> {
+    data: *mut E,
+    len: usize,
+    borrow: PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: it hands out parts of one uniquely borrowed slice; who takes them
+// promises that parts in use at the same time do not overlap, so sharing it is
+// as sending these parts, which needs `E: Send` alone.
+unsafe impl<E: Send> Sync for Disjoint<'_, E> {}
+
+impl<'a, E> Disjoint<'a, E> {
+    pub(crate) fn new(data: &'a mut [E]) -> Self {
+        Self { data: data.as_mut_ptr(), len: data.len(), borrow: PhantomData }
+    }
+
+    /// `count` elements from `from` on.
+    ///
+    /// # Safety
+    /// No other part that is alive holds one of these elements.
+    ///
+    /// # Panics
+    /// The part reaches beyond the slice.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn part(&self, from: usize, count: usize) -> &'a mut [E] {
+        assert!(from <= self.len && count <= self.len - from, "a part beyond the slice");
+        // SAFETY: inside of the borrowed slice, as asserted; unique by the
+        // caller's promise.
+        unsafe { slice::from_raw_parts_mut(self.data.add(from), count) }
+    }
+}

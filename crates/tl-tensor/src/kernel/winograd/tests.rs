@@ -1,0 +1,109 @@
+use super::*;
+use crate::kernel::im2col::Windows;
+
+/// Every output as a plain sum.
+fn direct(g: &Geometry, x: &[f64], weight: &[f64], out: &mut [f64]) {
+    each_product(g, |o, i, w| out[o] += x[i] * weight[w]);
+}
+
+/// Calls `f(output, input, weight)` for all products of a convolution.
+fn each_product(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    let w = &g.windows;
+    let ([height, width], [out_height, out_width]) = (w.image, w.out);
+    for n in 0..g.images {
+        for k in 0..g.out_channels {
+            for (oy, ox) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
+                let o = ((n * g.out_channels + k) * out_height + oy) * out_width + ox;
+                for c in 0..w.channels {
+                    for (ky, kx) in (0..9).map(|i| (i / 3, i % 3)) {
+                        let y = (oy + ky).wrapping_sub(w.padding[0]);
+                        let x = (ox + kx).wrapping_sub(w.padding[1]);
+                        if y < height && x < width {
+                            let i = ((n * w.channels + c) * height + y) * width + x;
+                            f(o, i, (k * w.channels + c) * 9 + 3 * ky + kx);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn geometry(images: usize, channels: [usize; 2], image: [usize; 2], padding: usize) -> Geometry {
+    let out = image.map(|size| size + 2 * padding - 2);
+    let windows = Windows {
+        channels: channels[0],
+        image,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [padding; 2],
+        dilation: [1, 1],
+        out,
+    };
+    Geometry { images, groups: 1, out_channels: channels[1], windows }
+}
+
+fn waves(count: usize, pitch: f64) -> Vec<f64> {
+    (0..count).map(|i| (i as f64 * pitch).sin()).collect()
+}
+
+/// The three passes over one shape, against plain sums.
+fn check(g: &Geometry) {
+    let w = &g.windows;
+    let x = waves(g.images * w.channels * w.image[0] * w.image[1], 0.37);
+    let weight = waves(g.out_channels * w.channels * 9, 0.73);
+    let packed = Value::from_slice(&weight, weight.len().into());
+    let grad = waves(g.images * g.out_channels * w.out[0] * w.out[1], 0.59);
+    let bias = waves(g.out_channels, 1.1);
+    let plan = Plan::of(g).unwrap();
+
+    let mut want = vec![0.0; grad.len()];
+    direct(g, &x, &weight, &mut want);
+    let size = w.out[0] * w.out[1];
+    want.iter_mut().enumerate().for_each(|(i, y)| *y += bias[i / size % g.out_channels]);
+    let mut got = vec![f64::NAN; grad.len()];
+    forward(&plan, &x, &packed, Some(&bias), &mut got);
+    close("forward", &got, &want);
+
+    let mut want = vec![0.0; x.len()];
+    each_product(g, |o, i, k| want[i] += grad[o] * weight[k]);
+    let mut got = vec![f64::NAN; x.len()];
+    input_gradient(&plan, &grad, &packed, &mut got);
+    close("input gradient", &got, &want);
+
+    let mut want = vec![0.0; weight.len()];
+    each_product(g, |o, i, k| want[k] += grad[o] * x[i]);
+    let mut got = vec![f64::NAN; weight.len()];
+    weight_gradient(&plan, &x, &grad, &mut got);
+    close("weight gradient", &got, &want);
+}
+
+fn close(what: &str, got: &[f64], want: &[f64]) {
+    for (i, (a, b)) in got.iter().zip(want).enumerate() {
+        assert!((a - b).abs() < 1e-10 * (1.0 + b.abs()), "{what}[{i}]: {a}, not {b}");
+    }
+}
+
+#[test]
+fn all_passes_agree_with_plain_sums() {
+    for padding in 0..3 {
+        check(&geometry(9, [16, 17], [7, 5], padding));
+    }
+    // Blocks that end within an image, and blocks of all threads.
+    check(&geometry(3, [16, 16], [41, 30], 1));
+    check(&geometry(2, [160, 130], [9, 8], 1));
+}
+
+#[test]
+fn other_kernels_are_left_to_others() {
+    let good = geometry(9, [16, 16], [7, 5], 1);
+    assert!(Plan::of(&good).is_some());
+    let mut few = good;
+    few.windows.channels = 3;
+    let mut strided = good;
+    strided.windows.stride = [2, 2];
+    strided.windows.out = [4, 3];
+    for other in [few, strided, Geometry { groups: 2, ..good }, Geometry { images: 1, ..good }] {
+        assert!(Plan::of(&other).is_none());
+    }
+}
