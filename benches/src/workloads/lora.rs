@@ -4,7 +4,7 @@ use super::Workload;
 use crate::fill::{numbers, set_weight, set_weights};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tl_finetune::{Lora, LoraConfig};
+use tl_finetune::{LoraConfig, peft};
 use tl_models::{Bert, BertConfig, TextBatch, TextModel};
 use tl_nn::{AdamW, Ctx, Forward, ModuleExt, Optimizer, Result, Tensor, module};
 
@@ -42,8 +42,8 @@ pub(super) const TRAIN: Workload = Workload {
         set_weights(100, &mut bert)?;
         let ids = (0..16).map(|i| (0..LENGTH).map(|t| (i * 61 + t * 17) % 1000).collect());
         let batch = TextBatch::padded(&ids.collect::<Vec<Vec<usize>>>(), 0)?;
-        let targets = ["**.self.query.weight", "**.self.value.weight"];
-        let mut net = Lora::new(OnBatch { bert, batch }, LoraConfig::new(targets).rank(8), 0)?;
+        let mut net = OnBatch { bert, batch };
+        peft::attach(&mut net, "default", LoraConfig::new(["query", "value"]).rank(8), 0)?;
         let mut seed = 10;
         net.for_each_param(|path, param| {
             if param.is_frozen() {

@@ -48,6 +48,7 @@ pub const WITHOUT_DERIVATIVE: &[&str] = &[
     "stride",
     "strides",
     "padding",
+    "parts",
     "paddings",
     "dilation",
     "dilations",
