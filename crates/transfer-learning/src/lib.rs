@@ -50,7 +50,20 @@ pub mod prelude {
     pub use tl_tensor::{GradOptions, Indices, Shape, Tensor, grad};
 }
 
-/// The snippets of the repository's front page.
+/// The snippets of the repository's front page and of its guides.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-pub struct Readme;
+mod guides {
+    macro_rules! guides {
+        ($($name:ident $path:literal)*) => {
+            $(#[doc = include_str!(concat!("../../../", $path))] pub(crate) struct $name;)*
+        };
+    }
+    guides! {
+        Readme "README.md"
+        AddingAMethod "docs/adding-a-method.md"
+        AddingAnOperation "docs/adding-an-operation.md"
+        Errors "docs/errors.md"
+        Numerics "docs/numerics.md"
+        YourOwnData "docs/your-own-data.md"
+    }
+}
