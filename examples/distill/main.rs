@@ -130,7 +130,7 @@ fn run(part: Part, options: &Options, found: &mut Found) -> Outcome {
             let teacher = garments::teacher(&train, epochs)?;
             match part {
                 Part::Garments => {
-                    found.reports.extend(garments::students(&teacher, data, epochs, seeds)?)
+                    found.reports.extend(garments::students(&teacher, data, epochs, seeds)?);
                 }
                 Part::Chain => found.reports.push(garments::chain(&teacher, data, epochs, seeds)?),
                 _ => {

@@ -48,7 +48,9 @@ pub fn study(args: &Args) -> Outcome<Study> {
         let mut net = HardSharing { trunk, heads: labels.heads(64, rng) };
         let budget = Budget { epochs, batch: 64, lr: 2e-3, decay: 0.01, seed };
         let trained = train(&mut net, &seen.images, &labels, balance, &budget)?;
-        if let (Some(trained), Some("UPGrad"), 0) = (trained, balance.map(|b| b.name()), seed) {
+        if let (Some(trained), Some("UPGrad"), 0) =
+            (trained, balance.map(transfer_learning::multitask::Balance::name), seed)
+        {
             notes.push(format!("Conflicts of the first run of UPGrad:\n{}", trained.conflicts));
         }
         test(&net, &unseen, &chosen)

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 use transfer_learning::{
-    data::{Batching, Dataset, read::idx, samples},
+    data::{Batching, Dataset, Loader, read::idx, samples},
     multitask::{
         Balance, GradientBalancer, HardSharing, MultiTask, Report, SINGLE, Sampling, Task, TaskMix,
     },
@@ -48,9 +48,9 @@ pub fn study(args: &Args) -> Outcome<Study> {
         }
         let start = std::time::Instant::now();
         let mut alone = Vec::new();
-        for task in 0..2 {
+        for (task, (_, own)) in sets.iter().enumerate() {
             let net = learn(&parts, &[task], None, seed, epochs)?;
-            alone.push(test(&net, 0, &sets[task].1)?);
+            alone.push(test(&net, 0, own)?);
         }
         report.add(SINGLE, &alone, start.elapsed().as_secs_f64());
         bar.inc(1);
@@ -101,7 +101,7 @@ fn learn(
         loaders.push(parts[task].batches(Batching::new(50).shuffled(seed))?);
     }
     let budget = Budget { epochs, batch: 50, lr: 2e-3, decay: 0.01, seed };
-    let steps: usize = loaders.iter().map(|l| l.len()).sum();
+    let steps: usize = loaders.iter().map(Loader::len).sum();
     match way {
         None => {
             let trainer = budget.trainer(epochs * steps);
@@ -116,7 +116,7 @@ fn learn(
         }
         Some((sampling, balance)) => {
             // Together, a step has a batch of each: half as many.
-            let most = loaders.iter().map(|l| l.len()).max().unwrap_or(0);
+            let most = loaders.iter().map(Loader::len).max().unwrap_or(0);
             let steps = if sampling == Sampling::Together { most } else { steps };
             let mut mix = TaskMix::new(sampling, epochs, seed);
             for loader in &loaders {

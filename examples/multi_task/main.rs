@@ -43,6 +43,9 @@ struct Options {
     only: Option<String>,
 }
 
+/// A study, run.
+type Run = fn(&Args) -> Outcome<Study>;
+
 /// What a study found.
 pub struct Study {
     /// Its heading.
@@ -70,7 +73,7 @@ fn main() -> Outcome {
         page.heading("Two losses in conflict");
         page.svg(&svg, "paths of four balancers from three starts to the Pareto set");
     }
-    let studies: [(&str, fn(&Args) -> Outcome<Study>); 6] = [
+    let studies: [(&str, Run); 6] = [
         ("wine", tables::wine),
         ("zoo", tables::zoo),
         ("digits", digits::study),

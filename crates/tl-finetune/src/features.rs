@@ -173,7 +173,7 @@ impl Extract {
     /// [`Error::Stale`] for a cache of something else; those of the model and of
     /// files.
     pub fn run<M: Forward>(&self, model: &M, data: &Dataset) -> Result<Dataset> {
-        self.run_with(model, data, |model, x, cx| model.forward(x, cx))
+        self.run_with(model, data, M::forward)
     }
 
     /// As [`run`](Self::run), of a method of the model such as

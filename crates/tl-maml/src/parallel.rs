@@ -126,7 +126,7 @@ mod tests {
             most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             // A kernel that spreads over the threads, and uneven work.
             rayon::join(|| sleep(Duration::from_micros(300)), || sleep(Duration::from_micros(300)));
-            sleep(Duration::from_micros(if at % 3 == 0 { 2000 } else { 50 }));
+            sleep(Duration::from_micros(if at.is_multiple_of(3) { 2000 } else { 50 }));
             inside.fetch_sub(1, Ordering::SeqCst);
             Ok(*item * 10)
         };

@@ -130,7 +130,7 @@ fn adapters_begin_as_the_trunk_and_leave_it_alone() {
     net.adapters[1][0].as_mut().unwrap().up.weight.set_data(&b).unwrap();
     let a = net.adapters[1][0].as_ref().unwrap().down.weight.tensor().clone();
     let weight = trunk[0].weight.tensor().add(&b.matmul(&a).unwrap()).unwrap();
-    let first = x.linear(&weight, trunk[0].bias.as_ref().map(|b| b.tensor())).unwrap();
+    let first = x.linear(&weight, trunk[0].bias.as_ref().map(tl_nn::Param::tensor)).unwrap();
     let want = towers[1].forward(&trunk[1].forward(&first, cx).unwrap(), cx).unwrap();
     let got = net.forward_all(&x, cx).unwrap();
     for (a, b) in got[1].to_vec().iter().zip(want.to_vec()) {

@@ -46,8 +46,8 @@ mod tensor;
 mod value;
 
 pub use autograd::{
-    AnyTensor, FactoredGradient, FactoredGradients, GradCheck, GradOptions, Gradients, Op, Vjp, checkpoint, grad, gradcheck,
-    gradgradcheck, hvp, jacobian, jvp, vjp,
+    AnyTensor, FactoredGradient, FactoredGradients, GradCheck, GradOptions, Gradients, Op, Vjp,
+    checkpoint, grad, gradcheck, gradgradcheck, hvp, jacobian, jvp, vjp,
 };
 pub use elem::Elem;
 pub use error::{Error, Result};

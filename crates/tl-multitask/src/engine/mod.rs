@@ -164,8 +164,8 @@ impl TaskGradients {
     /// The Gram matrix on the last shared weight (a parameter of two dimensions
     /// or more), which GradNorm looks at.
     pub fn last_shared(&self) -> Option<&Gram> {
-        let weights = self.shared.iter().filter(|s| s.parameter.rank() > 1);
-        weights.last().or(self.shared.last()).map(|s| &s.gram)
+        let mut weights = self.shared.iter().filter(|s| s.parameter.rank() > 1);
+        weights.next_back().or(self.shared.last()).map(|s| &s.gram)
     }
 
     /// How many shared parameters are not multiplied out.

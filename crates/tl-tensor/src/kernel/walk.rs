@@ -70,6 +70,8 @@ impl<const N: usize> Walk<N> {
     }
 
     /// Calls `f` as [`runs`] does, for `count` runs from `first` on.
+    // Loops over `N` operands: an index names the same one in both arrays.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     pub(crate) fn each(
         &self,

@@ -245,15 +245,13 @@ fn for_blocks(plan: &Plan, f: impl Fn(Range<usize>, bool) + Sync + Send) {
 
 /// Convolves with transformed weights: `weight(place)` is a matrix
 /// `[to, from]`.
-fn convolve<'m, E: Elem>(
+fn convolve<'m, E: Elem + 'm>(
     plan: &Plan,
     x: &[E],
     weight: impl Fn(usize) -> Matrix<'m, E> + Sync,
     bias: Option<&[E]>,
     out: &mut [E],
-) where
-    E: 'm,
-{
+) {
     let out = Disjoint::new(out);
     for_blocks(plan, |rows, spread| {
         let (columns, count) = (plan.columns(&rows), rows.len() * plan.tiles[1]);

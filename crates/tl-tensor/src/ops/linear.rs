@@ -53,12 +53,7 @@ impl Activation {
                 #[inline(always)]
                 |x| if x < E::ZERO { E::ZERO } else { x },
             ),
-            Self::Tanh => map::rows_in_place(
-                out,
-                row,
-                #[inline(always)]
-                |x| x.tanh(),
-            ),
+            Self::Tanh => map::rows_in_place(out, row, E::tanh),
             Self::Sigmoid => map::rows_in_place(
                 out,
                 row,

@@ -125,7 +125,7 @@ fn weights<E: Elem>(attention: &Attention<E>, qkv: &[E], s: Sizes, scale: E) -> 
         Some(keep) => Some(keep.value().broadcast_to("attention", shape)?.contiguous()),
         None => None,
     };
-    let keep = keep.as_ref().map(|keep| keep.raw());
+    let keep = keep.as_ref().map(Value::raw);
     let causal = attention.is_causal();
     Ok(Value::build(shape, |out| {
         parallel::chunks(out, l * l, s.work(), |i, out| {
