@@ -30,16 +30,12 @@ use shared::{
     rows::{self, Row},
     table::Table,
 };
-use std::path::PathBuf;
 use transfer_learning::maml::Report;
 
 #[derive(Debug, Parser)]
 struct Flags {
     #[command(flatten)]
     shared: Args,
-    /// A folder with Omniglot's alphabets, to use instead of the garments.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "sinusoid")]
-    data: Option<PathBuf>,
     /// Only these methods, on Omniglot.
     #[arg(long, value_enum, value_delimiter = ',', requires = "data")]
     only: Vec<omniglot::Method>,
@@ -54,8 +50,8 @@ struct Flags {
 fn main() -> Outcome {
     let flags = Flags::parse();
     let Args { json, quick, .. } = &flags.shared;
-    match flags.data {
-        Some(folder) => omniglot::run(&folder, &flags.only, *quick, json.as_deref()),
+    match &flags.shared.data {
+        Some(folder) => omniglot::run(folder, &flags.only, *quick, json.as_deref()),
         None if flags.sinusoid => sinusoid::run(&flags.shared, flags.meta_steps),
         None => garments(&flags.shared),
     }

@@ -34,9 +34,6 @@ struct Flags {
     /// The weights of EfficientNet-Lite0, as `tools/fetch-models` leaves them.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// The folder with `fashion-mnist/`, as `tools/fetch-data` leaves it.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// The small network on embedded data, whatever is there.
     #[arg(long)]
     small: bool,
@@ -51,11 +48,11 @@ fn main() -> Outcome {
         Some(path) => Some(path),
         None => Some(PathBuf::from(WEIGHTS)).filter(|path| path.is_file()),
     };
-    if flags.data.is_some() && weights.is_none() {
+    if flags.shared.data.is_some() && weights.is_none() {
         return Err(format!("{WEIGHTS} is not there: run tools/fetch-models").into());
     }
     let reports = match weights.filter(|_| !flags.small) {
-        Some(path) => large::run(&path, flags.data.as_deref(), &flags.shared)?,
+        Some(path) => large::run(&path, flags.shared.data.as_deref(), &flags.shared)?,
         None => small::run(&flags.shared)?,
     };
     let mut rows = Vec::new();

@@ -40,9 +40,6 @@ struct Flags {
     /// The folder of all-MiniLM-L6-v2, as `tools/fetch-models` leaves it.
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// The folder with `vader/` and `20newsgroups/`, as `tools/fetch-data` leaves it.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// Only the data whose name begins with this.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -62,7 +59,7 @@ fn main() -> Outcome {
     let args = &flags.shared;
     let folder = flags.weights.clone().unwrap_or_else(|| PathBuf::from(WEIGHTS));
     let there = folder.join("model.safetensors").is_file() && !flags.small;
-    if !there && (flags.data.is_some() || flags.weights.is_some()) {
+    if !there && (flags.shared.data.is_some() || flags.weights.is_some()) {
         return Err(format!("{} is not there: run tools/fetch-models", folder.display()).into());
     }
     let encoder = if there { Encoder::mini_lm(&folder)? } else { tiny::pretrained(args.quick)? };
@@ -70,7 +67,7 @@ fn main() -> Outcome {
         return speed::measure(&encoder);
     }
     let mut corpora = vec![Corpus::definitions()];
-    if let Some(data) = &flags.data {
+    if let Some(data) = &flags.shared.data {
         corpora.extend(corpus::fetched(data)?);
     }
     if let Some(only) = &flags.only {
