@@ -158,7 +158,7 @@ impl Distill {
         self
     }
 
-    /// Keeps the teacher's outputs in a file; see [`TeacherCache`].
+    /// Keeps the teacher's outputs in a file; see [`TeacherCache`](crate::TeacherCache).
     #[must_use]
     pub fn cache(mut self, path: impl Into<PathBuf>, storage: Storage) -> Self {
         (self.cache, self.storage) = (Some(path.into()), storage);

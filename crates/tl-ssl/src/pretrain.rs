@@ -53,7 +53,7 @@ pub struct Pretrain {
     #[serde(default = "least_spread")]
     pub least_spread: f64,
     /// The largest part of a batch that is in memory with its graph, by
-    /// [`gradient_cache`]; for SimCLR, SupCon, VICReg and Barlow Twins. Batch
+    /// [`gradient_cache`](crate::gradient_cache()); for SimCLR, SupCon, VICReg and Barlow Twins. Batch
     /// normalisation then uses the statistics of a part. Default: all of it.
     #[serde(default)]
     pub chunk: Option<usize>,
