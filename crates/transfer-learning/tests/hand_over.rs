@@ -48,7 +48,7 @@ fn a_pretrained_encoder_goes_everywhere() {
     let (few, rest) = digits.k_shot(5, &mut rng).unwrap();
     let mut net = loaded.clone().named("fc", Linear::new(48, 10, &mut rng));
     let tuning = Tuning::LinearThenFull { body_rate: 0.1 };
-    FineTune::new(tuning, "fc.**").epochs(30).fit(&mut net, &few).unwrap();
+    FineTune::new(tuning, "fc.**").epochs(120).fit(&mut net, &few).unwrap();
     let logits = net.forward(rest.features(), &mut Ctx::eval()).unwrap();
     let reached =
         transfer_learning::nn::metric::accuracy(&logits, &rest.labels().unwrap().into()).unwrap();
