@@ -8,17 +8,22 @@
 
 use super::{
     depthwise,
-    gemm::{Matrix, gemm},
+    gemm::{Matrix, gemm, gemm_rows},
     im2col::{Windows, col2im, im2col},
     parallel,
     winograd::{self, Plan},
 };
 use crate::{Elem, Value, buffer::Buffer};
+use std::ops::Range;
 
 /// Parts in which the weight gradient is summed.
 const PARTS: usize = 8;
-/// Columns that a product should have.
+/// Numbers of the weight up to which every part of a sum has its own.
+const OWN_SUM: usize = 1 << 19;
+/// Columns that a product should have, and those that it has at least if there
+/// are so many.
 const WIDE: usize = 512;
+const NARROW: usize = 96;
 /// Entries that the matrix of windows may have, for the sake of the cache.
 const LARGEST: usize = 1 << 17;
 
@@ -54,14 +59,23 @@ impl Geometry {
     }
 
     /// Images that share a product: 1 where a map is wide enough or there are
-    /// groups, and never so many that there are fewer than eight tiles.
+    /// groups.
     fn tile(&self) -> usize {
         if self.groups > 1 {
             return 1;
         }
         let columns = self.windows.columns().max(1);
         let fit = LARGEST / (self.windows.rows() * columns).max(1);
-        WIDE.div_ceil(columns).min(fit).min(self.images / 8).max(1)
+        let fewest = NARROW.div_ceil(columns);
+        WIDE.div_ceil(columns).min(fit.max(fewest)).min(self.images).max(1)
+    }
+
+    /// Rows of windows of a strip: where a map is large, its matrix of windows is
+    /// worked off in parts that stay in cache.
+    fn lines(&self) -> usize {
+        let w = &self.windows;
+        let line = (w.rows() * w.out[1]).max(1);
+        (LARGEST / line).max(NARROW.div_ceil(w.out[1].max(1))).clamp(1, w.out[0].max(1))
     }
 
     /// Whether tiles are many enough to run side by side; else their products
@@ -73,30 +87,39 @@ impl Geometry {
     /// Room for the windows of a tile, or for nothing if they are the image.
     fn scratch<E: Elem>(&self, tile: usize) -> Buffer<E> {
         let w = &self.windows;
-        Buffer::scratch(if self.is_plain(tile) { 0 } else { w.rows() * w.columns() * tile })
+        Buffer::scratch(match tile {
+            1 if w.is_identity() => 0,
+            1 => w.rows() * w.out[1] * self.lines(),
+            _ => w.rows() * w.columns() * tile,
+        })
     }
 
-    /// Whether the matrix of windows is the image itself.
-    fn is_plain(&self, tile: usize) -> bool {
-        tile == 1 && self.windows.is_identity()
-    }
-
-    /// Calls `f` with the windows of `images` side by side.
-    fn with_columns<E: Elem, R>(
+    /// Calls `f` with matrices of windows of `images`, how many columns each has,
+    /// and at which column of the whole it begins.
+    fn with_columns<E: Elem>(
         &self,
         images: &[E],
         scratch: &mut [E],
-        f: impl FnOnce(&[E]) -> R,
-    ) -> R {
+        mut f: impl FnMut(&[E], usize, usize),
+    ) {
         let count = images.len() / self.input_size().max(1);
-        if self.is_plain(count) {
-            return f(images);
+        let (w, columns) = (&self.windows, self.windows.columns());
+        match count {
+            0 => {}
+            1 if w.is_identity() => f(images, columns, 0),
+            1 => {
+                for strip in w.strips(self.lines()) {
+                    im2col(&strip, images, scratch, strip.columns(), 0);
+                    f(scratch, strip.columns(), strip.above * w.out[1]);
+                }
+            }
+            _ => {
+                for (i, image) in images.chunks_exact(self.input_size()).enumerate() {
+                    im2col(w, image, scratch, count * columns, i * columns);
+                }
+                f(scratch, count * columns, 0);
+            }
         }
-        let columns = self.windows.columns();
-        for (i, image) in images.chunks_exact(self.input_size()).enumerate() {
-            im2col(&self.windows, image, scratch, count * columns, i * columns);
-        }
-        f(scratch)
     }
 
     /// Maps `[image][channel]` as a matrix `[channel][image]`, in `scratch`
@@ -144,15 +167,18 @@ pub(crate) fn forward<E: Elem>(
         let mut buffer = g.scratch(count);
         let images = &x[i * tile * g.input_size()..][..count * g.input_size()];
         let bias = bias.map(|bias| &bias[group * g.out_channels..]);
-        g.with_columns(images, buffer.as_mut_slice(), |matrix| {
+        if count == 1 {
+            for (out, &b) in out.chunks_exact_mut(columns.max(1)).zip(bias.unwrap_or(&[])) {
+                out.fill(b);
+            }
+        }
+        g.with_columns(images, buffer.as_mut_slice(), |matrix, width, from| {
             let weight = Matrix::new(&weight[group * g.weight_size()..], rows);
-            let shape = (g.out_channels, rows, count * columns);
-            let matrix = Matrix::new(matrix, count * columns);
+            let shape = (g.out_channels, rows, width);
+            let matrix = Matrix::new(matrix, width);
             if count == 1 {
-                for (out, &b) in out.chunks_exact_mut(columns.max(1)).zip(bias.unwrap_or(&[])) {
-                    out.fill(b);
-                }
-                gemm(shape, weight, matrix, out, bias.is_some(), !side_by_side);
+                let into = (&mut out[from..], columns);
+                gemm_rows(shape, weight, matrix, into, bias.is_some(), !side_by_side);
                 return;
             }
             let mut product = Buffer::scratch(count * g.output_size());
@@ -203,15 +229,25 @@ pub(crate) fn input_gradient<E: Elem>(
         let mut sides = Buffer::scratch(if count > 1 { maps.len() } else { 0 });
         let grad = Matrix::new(g.side(maps, sides.as_mut_slice()), count * columns);
         let shape = (rows, g.out_channels, count * columns);
-        if g.is_plain(count) {
+        if count == 1 && g.windows.is_identity() {
             gemm(shape, weight, grad, out, false, !side_by_side);
             return;
         }
         let mut buffer = g.scratch(count);
-        gemm(shape, weight, grad, buffer.as_mut_slice(), false, !side_by_side);
+        let buffer = buffer.as_mut_slice();
         out.fill(E::ZERO);
+        if count == 1 {
+            for strip in g.windows.strips(g.lines()) {
+                let width = strip.columns();
+                let grad = grad.from_column(strip.above * g.windows.out[1]);
+                gemm((rows, g.out_channels, width), weight, grad, buffer, false, !side_by_side);
+                col2im(&strip, buffer, out, width, 0);
+            }
+            return;
+        }
+        gemm(shape, weight, grad, buffer, false, !side_by_side);
         for (image, out) in out.chunks_exact_mut(g.input_size()).enumerate() {
-            col2im(&g.windows, buffer.as_mut_slice(), out, count * columns, image * columns);
+            col2im(&g.windows, buffer, out, count * columns, image * columns);
         }
     });
 }
@@ -233,26 +269,32 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
     out.fill(E::ZERO);
     let tile = g.tile();
     let tiles = g.images.div_ceil(tile);
-    let parts = PARTS.min(tiles).max(1);
-    let sums = parallel::collect(parts, g.work(), |part| {
-        let mut sum = Buffer::filled(size, E::ZERO);
+    // Adds the gradients of some tiles to `sum`.
+    let add = |own: Range<usize>, sum: &mut [E], spread: bool| {
         let mut buffer = g.scratch(tile);
         let mut sides = Buffer::scratch(if tile > 1 { tile * g.output_size() } else { 0 });
-        let own = tiles * part / parts..tiles * (part + 1) / parts;
         for i in own.start * g.groups..own.end * g.groups {
             let group = i % g.groups;
             let count = tile.min(g.images - i / g.groups * tile);
             let images = &x[i * tile * g.input_size()..][..count * g.input_size()];
             let maps = &grad[i * tile * g.output_size()..][..count * g.output_size()];
             let sides = g.side(maps, sides.as_mut_slice());
-            g.with_columns(images, buffer.as_mut_slice(), |matrix| {
-                let grad = Matrix::new(sides, count * columns);
-                let into = &mut sum.as_mut_slice()[group * g.weight_size()..][..g.weight_size()];
-                let shape = (g.out_channels, count * columns, rows);
-                let matrix = Matrix::new(matrix, count * columns).t();
-                gemm(shape, grad, matrix, into, true, false);
+            g.with_columns(images, buffer.as_mut_slice(), |matrix, width, from| {
+                let grad = Matrix::new(sides, count * columns).from_column(from);
+                let into = &mut sum[group * g.weight_size()..][..g.weight_size()];
+                let matrix = Matrix::new(matrix, width).t();
+                gemm((g.out_channels, width, rows), grad, matrix, into, true, spread);
             });
         }
+    };
+    let parts = PARTS.min(tiles).max(1);
+    if parts == 1 || size > OWN_SUM {
+        add(0..tiles, out, true);
+        return;
+    }
+    let sums = parallel::collect(parts, g.work(), |part| {
+        let mut sum = Buffer::filled(size, E::ZERO);
+        add(tiles * part / parts..tiles * (part + 1) / parts, sum.as_mut_slice(), false);
         sum
     });
     for sum in &sums {

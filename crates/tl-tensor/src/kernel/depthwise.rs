@@ -1,95 +1,191 @@
 //! Convolution of every channel with a kernel of its own.
 //!
-//! A product with a single row is no product: lines of the map are summed
-//! directly, line by line in cache. Planes run side by side, and each sum has a
-//! fixed order.
+//! A product with a single row is no product. Instead each plane is copied once
+//! with its padding, split by phases where there is a stride; then what a place of
+//! the kernel meets is that copy, shifted, and the whole plane is one long loop
+//! for all places of the kernel, lines and edges included. Planes run side by
+//! side, and each sum has a fixed order.
+// One index into several lanes at once.
+#![allow(clippy::needless_range_loop)]
 
-use super::{conv::Geometry, im2col::Windows, parallel};
-use crate::Elem;
-use std::ops::Range;
+use super::{
+    conv::Geometry,
+    im2col::Windows,
+    lanes::{LANES, joined},
+    parallel::{self, simd},
+};
+use crate::{Elem, buffer::Buffer};
 
-/// Where every place of the kernel meets the image, worked out once.
-struct Lines {
-    down: Vec<(usize, usize, usize)>,
-    across: Vec<(usize, usize, usize)>,
-    stride: usize,
-    image: usize,
-    out: usize,
+/// Numbers that a pass over a plane takes at once; buffers have as many to spare.
+const STRIP: usize = 4 * LANES;
+/// Planes of one task.
+const PLANES: usize = 4;
+
+/// Where a place of the kernel meets the split plane.
+#[derive(Clone, Copy)]
+struct Place {
+    phase: usize,
+    shift: usize,
 }
 
-impl Lines {
-    fn of(w: &Windows) -> Self {
-        let [down, across] = [w.along(0), w.along(1)];
-        Self { down, across, stride: w.stride[0], image: w.image[1], out: w.out[1] }
+/// A padded plane, split by phases: entry `(y, x)` of the padded plane is in phase
+/// `(y mod stride, x mod stride)` at `(y / stride, x / stride)`.
+struct Layout<'w> {
+    windows: &'w Windows,
+    /// Height and width of a phase, as far as windows reach.
+    phase: [usize; 2],
+    places: Vec<Place>,
+}
+
+impl<'w> Layout<'w> {
+    fn of(windows: &'w Windows) -> Self {
+        let w = windows;
+        let along = |axis: usize, k: usize| {
+            let at = k * w.dilation[axis];
+            (at % w.stride[axis], at / w.stride[axis])
+        };
+        let phase = [0, 1].map(|axis| w.out[axis] + along(axis, w.kernel[axis] - 1).1);
+        let places = (0..w.rows()).map(|place| {
+            let ((a, down), (b, across)) =
+                (along(0, place / w.kernel[1]), along(1, place % w.kernel[1]));
+            Place { phase: a * w.stride[1] + b, shift: down * phase[1] + across }
+        });
+        Self { windows, phase, places: places.collect() }
     }
 
-    /// Calls `f(place in the kernel, line of the output, line of the image)` where
-    /// both lie inside; lines are ranges of their planes.
+    fn phases(&self) -> usize {
+        self.windows.stride[0] * self.windows.stride[1]
+    }
+
+    /// Numbers of a phase.
+    fn size(&self) -> usize {
+        self.phase[0] * self.phase[1]
+    }
+
+    /// Numbers of an output plane whose lines are as long as those of a phase.
+    fn reach(&self) -> usize {
+        (self.windows.out[0] - 1) * self.phase[1] + self.windows.out[1]
+    }
+
+    fn farthest(&self) -> usize {
+        self.size() - self.reach()
+    }
+
+    /// Calls `f(entries of the plane, phase, entries of the phase)` for the runs of
+    /// a phase's lines that lie in the plane: every `stride`-th entry of the one,
+    /// neighbours in the other.
     #[inline(always)]
-    fn each(&self, mut f: impl FnMut(usize, Range<usize>, usize)) {
-        for (ky, &(top, bottom, y0)) in self.down.iter().enumerate() {
-            for oy in top..bottom {
-                let line = (y0 + (oy - top) * self.stride) * self.image;
-                for (kx, &(left, right, x0)) in self.across.iter().enumerate() {
-                    if left < right {
-                        let place = ky * self.across.len() + kx;
-                        f(place, oy * self.out + left..oy * self.out + right, line + x0);
+    fn each_line(&self, mut f: impl FnMut(usize, usize, std::ops::Range<usize>)) {
+        let w = self.windows;
+        let [height, width] = w.image;
+        for a in 0..w.stride[0] {
+            for line in 0..self.phase[0] {
+                let y = (line * w.stride[0] + a).checked_sub(w.padding[0]).filter(|&y| y < height);
+                let Some(y) = y else { continue };
+                for b in 0..w.stride[1] {
+                    let first = w.padding[1].saturating_sub(b).div_ceil(w.stride[1]);
+                    let end = (width + w.padding[1]).saturating_sub(b).div_ceil(w.stride[1]);
+                    let (first, end) = (first.min(self.phase[1]), end.min(self.phase[1]));
+                    if first < end {
+                        let x = first * w.stride[1] + b - w.padding[1];
+                        let line = line * self.phase[1];
+                        f(y * width + x, a * w.stride[1] + b, line + first..line + end);
                     }
                 }
             }
         }
     }
-}
 
-/// `out += a * x`, every `step`-th of `x`.
-#[inline(always)]
-fn add_gathered<E: Elem>(out: &mut [E], a: E, x: &[E], step: usize) {
-    match step {
-        1 => out.iter_mut().zip(x).for_each(|(out, &x)| *out += a * x),
-        2 => {
-            let (pairs, rest) = x.as_chunks::<2>();
-            let whole = out.len().min(pairs.len());
-            let (head, tail) = out.split_at_mut(whole);
-            head.iter_mut().zip(pairs).for_each(|(out, pair)| *out += a * pair[0]);
-            tail.iter_mut().zip(rest).for_each(|(out, &x)| *out += a * x);
-        }
-        _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, &x)| *out += a * x),
+    /// Copies a plane into the phases, whose other entries are 0 and stay so.
+    #[inline(always)]
+    fn split<E: Elem>(&self, plane: &[E], phases: &mut [E]) {
+        let (size, step) = (self.size(), self.windows.stride[1]);
+        self.each_line(|from, phase, to| {
+            let into = &mut phases[phase * size..][to];
+            let source = &plane[from..];
+            match step {
+                1 => into.copy_from_slice(&source[..into.len()]),
+                _ => into.iter_mut().zip(source.iter().step_by(step)).for_each(|(o, &x)| *o = x),
+            }
+        });
     }
-}
 
-/// `out += a * x`, to every `step`-th of `out`.
-#[inline(always)]
-fn add_spread<E: Elem>(out: &mut [E], a: E, x: &[E], step: usize) {
-    match step {
-        1 => out.iter_mut().zip(x).for_each(|(out, &x)| *out += a * x),
-        _ => out.iter_mut().step_by(step).zip(x).for_each(|(out, &x)| *out += a * x),
-    }
-}
-
-/// The inner product of `g` and every `step`-th of `x`.
-#[inline(always)]
-fn dot<E: Elem>(g: &[E], x: &[E], step: usize) -> E {
-    const LANES: usize = 16;
-    let mut sum = E::ZERO;
-    if step != 1 {
-        g.iter().zip(x.iter().step_by(step)).for_each(|(&g, &x)| sum += g * x);
-        return sum;
-    }
-    let mut lanes = [E::ZERO; LANES];
-    let ((g, g_rest), (x, x_rest)) = (g.as_chunks::<LANES>(), x.as_chunks::<LANES>());
-    for (g, x) in g.iter().zip(x) {
-        for l in 0..LANES {
-            lanes[l] += g[l] * x[l];
+    /// Copies an output plane so that its lines are as long as those of a phase.
+    #[inline(always)]
+    fn widen<E: Elem>(&self, plane: &[E], wide: &mut [E]) {
+        for (line, wide) in
+            plane.chunks_exact(self.windows.out[1]).zip(wide.chunks_mut(self.phase[1]))
+        {
+            wide[..line.len()].copy_from_slice(line);
         }
     }
-    lanes.iter().for_each(|&lane| sum += lane);
-    g_rest.iter().zip(x_rest).for_each(|(&g, &x)| sum += g * x);
-    sum
 }
 
-/// The entries of the image from `at` on that a line of `len` windows covers.
-fn reach(at: usize, len: usize, step: usize) -> Range<usize> {
-    at..at + (len - 1) * step + 1
+/// `out[i] = Σ weight · x[i + shift]` over `terms` of shift and weight. Both have
+/// [`STRIP`] numbers more than needed.
+fn shifted_sums<E: Elem>(out: &mut [E], x: &[E], terms: &[(usize, E)]) {
+    simd(
+        #[inline(always)]
+        || {
+            for (strip, out) in out.as_chunks_mut::<STRIP>().0.iter_mut().enumerate() {
+                let mut sums = [E::ZERO; STRIP];
+                for &(shift, weight) in terms {
+                    let x = &x[strip * STRIP + shift..][..STRIP];
+                    for l in 0..STRIP {
+                        sums[l] += weight * x[l];
+                    }
+                }
+                *out = sums;
+            }
+        },
+    );
+}
+
+/// Adds `grad · x[shift..]` to a sum for each of `shifts`, in lanes. Both slices
+/// have [`STRIP`] numbers more than needed.
+fn shifted_products<E: Elem>(
+    sums: &mut [[E; LANES]],
+    grad: &[E],
+    x: &[E],
+    shifts: impl Iterator<Item = usize>,
+) {
+    simd(
+        #[inline(always)]
+        || {
+            for (sum, shift) in sums.iter_mut().zip(shifts) {
+                let mut own = *sum;
+                let pairs = grad.as_chunks::<LANES>().0.iter().zip(x[shift..].as_chunks::<LANES>().0);
+                for (grad, x) in pairs {
+                    for l in 0..LANES {
+                        own[l] += grad[l] * x[l];
+                    }
+                }
+                *sum = own;
+            }
+        },
+    );
+}
+
+/// A buffer of `len` zeros and some to spare.
+fn zeros<E: Elem>(len: usize) -> Buffer<E> {
+    Buffer::filled(len.next_multiple_of(STRIP) + STRIP, E::ZERO)
+}
+
+/// Calls `f(plane's number, plane)` for all planes of `out`, several in a task;
+/// `scratch` makes what the planes of a task share.
+fn planes<E: Elem, S>(
+    out: &mut [E],
+    size: usize,
+    work: usize,
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(usize, &mut [E], &mut S) + Sync + Send,
+) {
+    parallel::chunks(out, PLANES * size, work, |task, out| {
+        let mut scratch = scratch();
+        for (i, out) in out.chunks_mut(size.max(1)).enumerate() {
+            f(task * PLANES + i, out, &mut scratch);
+        }
+    });
 }
 
 pub(super) fn forward<E: Elem>(
@@ -99,60 +195,95 @@ pub(super) fn forward<E: Elem>(
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
-    let (w, rows, step) = (&g.windows, g.windows.rows(), g.windows.stride[1]);
-    let lines = Lines::of(w);
-    parallel::chunks(out, w.columns(), g.work(), |i, out| {
-        let channel = i % g.groups;
-        let (plane, weight) = (&x[i * g.input_size()..], &weight[channel * rows..]);
-        out.fill(bias.map_or(E::ZERO, |bias| bias[channel]));
-        parallel::simd(
-            #[inline(always)]
-            || {
-                lines.each(|k, line, at| {
-                    let x = &plane[reach(at, line.len(), step)];
-                    add_gathered(&mut out[line], weight[k], x, step);
-                });
-            },
-        );
-    });
+    let (w, rows) = (&g.windows, g.windows.rows());
+    if out.is_empty() || rows == 0 {
+        out.fill(E::ZERO);
+        return;
+    }
+    let layout = Layout::of(w);
+    let (size, reach) = (layout.size(), layout.reach());
+    let scratch = || (zeros(layout.phases() * size), zeros(reach), Vec::with_capacity(rows));
+    planes(
+        out,
+        w.columns(),
+        g.work(),
+        scratch,
+        #[inline(always)]
+        |i, out, (phases, wide, terms)| {
+            let channel = i % g.groups;
+            let (phases, wide) = (phases.as_mut_slice(), wide.as_mut_slice());
+            layout.split(&x[i * g.input_size()..], phases);
+            terms.clear();
+            let places = layout.places.iter().zip(&weight[channel * rows..]);
+            terms.extend(places.map(|(p, &weight)| (p.phase * size + p.shift, weight)));
+            let strips = reach.next_multiple_of(STRIP);
+            shifted_sums(&mut wide[..strips], phases, terms);
+            let bias = bias.map_or(E::ZERO, |bias| bias[channel]);
+            for (out, wide) in out.chunks_exact_mut(w.out[1]).zip(wide.chunks(layout.phase[1])) {
+                out.iter_mut().zip(wide).for_each(|(out, &x)| *out = x + bias);
+            }
+        },
+    );
 }
 
 pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], out: &mut [E]) {
-    let (w, rows, step) = (&g.windows, g.windows.rows(), g.windows.stride[1]);
-    let lines = Lines::of(w);
-    parallel::chunks(out, g.input_size(), g.work(), |i, out| {
-        let weight = &weight[i % g.groups * rows..];
-        let grad = &grad[i * w.columns()..];
+    let (w, rows) = (&g.windows, g.windows.rows());
+    if out.is_empty() || rows == 0 || w.columns() == 0 {
         out.fill(E::ZERO);
-        parallel::simd(
-            #[inline(always)]
-            || {
-                lines.each(|k, line, at| {
-                    let into = &mut out[reach(at, line.len(), step)];
-                    add_spread(into, weight[k], &grad[line], step);
+        return;
+    }
+    let layout = Layout::of(w);
+    let (size, lead) = (layout.size(), layout.farthest());
+    let scratch = || (zeros(lead + size), zeros(size), Vec::with_capacity(rows));
+    planes(
+        out,
+        g.input_size(),
+        g.work(),
+        scratch,
+        #[inline(always)]
+        |i, out, (wide, back, terms)| {
+            let weight = &weight[i % g.groups * rows..][..rows];
+            layout.widen(&grad[i * w.columns()..][..w.columns()], &mut wide.as_mut_slice()[lead..]);
+            out.fill(E::ZERO);
+            let back = &mut back.as_mut_slice()[..size.next_multiple_of(STRIP)];
+            for phase in 0..layout.phases() {
+                terms.clear();
+                let places = layout.places.iter().zip(weight).filter(|(p, _)| p.phase == phase);
+                terms.extend(places.map(|(p, &weight)| (lead - p.shift, weight)));
+                shifted_sums(back, wide.as_slice(), terms);
+                layout.each_line(|to, of, from| {
+                    if of == phase {
+                        let into = out[to..].iter_mut().step_by(w.stride[1]);
+                        into.zip(&back[from]).for_each(|(out, &x)| *out = x);
+                    }
                 });
-            },
-        );
-    });
+            }
+        },
+    );
 }
 
 pub(super) fn weight_gradient<E: Elem>(g: &Geometry, x: &[E], grad: &[E], out: &mut [E]) {
-    let (w, step) = (&g.windows, g.windows.stride[1]);
-    let lines = Lines::of(w);
-    parallel::chunks(out, w.rows(), g.work(), |channel, out| {
-        out.fill(E::ZERO);
-        parallel::simd(
-            #[inline(always)]
-            || {
-                for image in 0..g.images {
-                    let i = image * g.groups + channel;
-                    let (plane, grad) = (&x[i * g.input_size()..], &grad[i * w.columns()..]);
-                    lines.each(|k, line, at| {
-                        let x = &plane[reach(at, line.len(), step)];
-                        out[k] += dot(&grad[line], x, step);
-                    });
-                }
-            },
-        );
+    let (w, rows) = (&g.windows, g.windows.rows());
+    out.fill(E::ZERO);
+    if out.is_empty() || w.columns() == 0 {
+        return;
+    }
+    let layout = Layout::of(w);
+    let (size, reach) = (layout.size(), layout.reach());
+    parallel::chunks(out, rows, g.work(), |channel, out| {
+        let (mut phases, mut wide) = (zeros(layout.phases() * size), zeros(reach));
+        let (phases, wide) = (phases.as_mut_slice(), wide.as_mut_slice());
+        let mut sums = vec![[E::ZERO; LANES]; rows];
+        for image in 0..g.images {
+            let i = image * g.groups + channel;
+            layout.split(&x[i * g.input_size()..], phases);
+            layout.widen(&grad[i * w.columns()..][..w.columns()], wide);
+            let shifts = layout.places.iter().map(|place| place.phase * size + place.shift);
+            let wide = &wide[..reach.next_multiple_of(LANES)];
+            shifted_products(&mut sums, wide, phases, shifts);
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = joined(sum, |a, b| a + b);
+        }
     });
 }

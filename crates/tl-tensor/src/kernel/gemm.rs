@@ -23,6 +23,11 @@ impl<'a, E> Matrix<'a, E> {
         Self { data: self.data, row_step: self.column_step, column_step: self.row_step }
     }
 
+    /// The matrix without its first columns.
+    pub(crate) fn from_column(self, column: usize) -> Self {
+        Self { data: &self.data[column * self.column_step..], ..self }
+    }
+
     fn holds(&self, rows: usize, columns: usize) -> bool {
         rows == 0
             || columns == 0
@@ -49,17 +54,31 @@ pub(crate) fn gemm<E: Elem>(
     add: bool,
     spread: bool,
 ) {
-    assert!(a.holds(m, k) && b.holds(k, n) && out.len() >= m * n, "gemm: operand too short");
+    gemm_rows((m, k, n), a, b, (out, n), add, spread);
+}
+
+/// As [`gemm`], into a matrix whose rows are `out.1` apart.
+pub(crate) fn gemm_rows<E: Elem>(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix<'_, E>,
+    b: Matrix<'_, E>,
+    (out, step): (&mut [E], usize),
+    add: bool,
+    spread: bool,
+) {
+    let into = Matrix::new(&*out, step);
+    assert!(a.holds(m, k) && b.holds(k, n) && into.holds(m, n), "gemm: operand too short");
+    assert!(step >= n, "gemm: rows overlap");
     if m == 0 || n == 0 {
         return;
     }
     if k == 0 {
         if !add {
-            out[..m * n].fill(E::ZERO);
+            out.chunks_mut(step).take(m).for_each(|row| row[..n].fill(E::ZERO));
         }
         return;
     }
-    if m * k * n <= SMALL {
+    if m * k * n <= SMALL && step == n {
         small((m, k, n), a, b, out, add);
         return;
     }
@@ -79,7 +98,7 @@ pub(crate) fn gemm<E: Elem>(
             k,
             out.as_mut_ptr(),
             1,
-            n as isize,
+            step as isize,
             add,
             a.data.as_ptr(),
             a.column_step as isize,

@@ -15,6 +15,8 @@ pub(crate) struct Windows {
     pub(crate) dilation: [usize; 2],
     /// Rows and columns of windows.
     pub(crate) out: [usize; 2],
+    /// Rows of windows above the first of these.
+    pub(crate) above: usize,
 }
 
 impl Windows {
@@ -37,12 +39,34 @@ impl Windows {
     /// lies inside of the image, and the image place of the first.
     fn inside(&self, a: usize, k: usize) -> (usize, usize, usize) {
         let (stride, shift) = (self.stride[a], k * self.dilation[a]);
-        let from = self.padding[a].saturating_sub(shift).div_ceil(stride);
+        let above = if a == 0 { self.above } else { 0 };
+        let from = self.padding[a].saturating_sub(shift).div_ceil(stride).max(above);
         let limit = self.image[a] + self.padding[a];
-        let to = limit.saturating_sub(shift).div_ceil(stride).min(self.out[a]);
-        let from = from.min(to);
+        let to = limit.saturating_sub(shift).div_ceil(stride).min(above + self.out[a]);
+        let from = from.min(to.max(above));
         let first = (from * stride + shift).wrapping_sub(self.padding[a]);
-        (from, to, first)
+        (from - above, to.max(above) - above, first)
+    }
+
+    /// The same windows in strips of at most `lines` rows.
+    pub(super) fn strips(&self, lines: usize) -> impl Iterator<Item = Self> + use<> {
+        let whole = *self;
+        (0..whole.out[0]).step_by(lines.max(1)).map(move |above| Self {
+            out: [lines.min(whole.out[0] - above), whole.out[1]],
+            above,
+            ..whole
+        })
+    }
+
+    /// The lines of the image that windows meet.
+    fn lines(&self) -> std::ops::Range<usize> {
+        let first = self.above * self.stride[0];
+        let last = first
+            + (self.out[0].max(1) - 1) * self.stride[0]
+            + (self.kernel[0].max(1) - 1) * self.dilation[0]
+            + 1;
+        let inside = |y: usize| y.saturating_sub(self.padding[0]).min(self.image[0]);
+        inside(first)..inside(last)
     }
 
     /// Whether a window's place in the plane, or in one of its phases, moves as
@@ -119,7 +143,8 @@ fn im2col_lines<E: Elem>(w: &Windows, image: &[E], matrix: &mut [E], length: usi
     for channel in 0..w.channels {
         let plane = &image[channel * height * width..][..height * width];
         if w.has_phases() {
-            for (y, line) in plane.chunks_exact(width.max(1)).enumerate() {
+            for y in w.lines() {
+                let line = &plane[y * width..(y + 1) * width];
                 for first in 0..w.stride[1].min(width) {
                     let phase = &mut phases[w.in_phase(y, first)..];
                     for (p, x) in phase.iter_mut().zip(line[first..].iter().step_by(w.stride[1])) {
@@ -196,7 +221,14 @@ fn col2im_lines<E: Elem>(w: &Windows, matrix: &mut [E], image: &mut [E], length:
     let phases = phases.as_mut_slice();
     for channel in 0..w.channels {
         let plane = &mut image[channel * height * width..][..height * width];
-        phases.fill(E::ZERO);
+        if w.has_phases() {
+            let [lines, across] = w.phase();
+            let from = w.lines().start / w.stride[0];
+            let to = w.lines().end.div_ceil(w.stride[0]);
+            for phase in phases.chunks_exact_mut((lines * across).max(1)) {
+                phase[from * across..to * across].fill(E::ZERO);
+            }
+        }
         for &(top, bottom, y0) in &down {
             for &(left, right, x0) in &across {
                 let Some(row) = rows.next() else { return };
@@ -239,7 +271,8 @@ fn col2im_lines<E: Elem>(w: &Windows, matrix: &mut [E], image: &mut [E], length:
             }
         }
         if w.has_phases() {
-            for (y, line) in plane.chunks_exact_mut(width.max(1)).enumerate() {
+            for y in w.lines() {
+                let line = &mut plane[y * width..(y + 1) * width];
                 for first in 0..w.stride[1].min(width) {
                     let phase = &phases[w.in_phase(y, first)..];
                     for (x, p) in line[first..].iter_mut().step_by(w.stride[1]).zip(phase) {

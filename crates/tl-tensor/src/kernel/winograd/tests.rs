@@ -39,6 +39,7 @@ fn geometry(images: usize, channels: [usize; 2], image: [usize; 2], padding: usi
         padding: [padding; 2],
         dilation: [1, 1],
         out,
+        above: 0,
     };
     Geometry { images, groups: 1, out_channels: channels[1], windows }
 }

@@ -145,6 +145,7 @@ impl Conv {
             padding: self.padding,
             dilation: self.dilation,
             out: [size(0)?, size(1)?],
+            above: 0,
         })
     }
 
