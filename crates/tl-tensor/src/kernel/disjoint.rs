@@ -1,7 +1,7 @@
 //! A slice that several tasks write at places of their own.
 #![allow(unsafe_code)]
 
-use std::{marker::PhantomData, slice};
+use std::{any::TypeId, marker::PhantomData, slice};
 
 /// A borrowed slice of which tasks take parts that do not overlap, where these
 /// are no chunks of it: rows of one channel of every image, say.
@@ -36,4 +36,32 @@ impl<'a, E> Disjoint<'a, E> {
         // caller's promise.
         unsafe { slice::from_raw_parts_mut(self.data.add(from), count) }
     }
+
+    /// The same slice of a type that `E` is.
+    pub(crate) fn cast<F: 'static>(&self) -> Option<Disjoint<'a, F>>
+    where
+        E: 'static,
+    {
+        (TypeId::of::<E>() == TypeId::of::<F>()).then_some(Disjoint {
+            data: self.data.cast(),
+            len: self.len,
+            borrow: PhantomData,
+        })
+    }
+}
+
+/// A slice as one of a type that `E` is.
+pub(crate) fn cast<E: 'static, F: 'static>(slice: &[E]) -> Option<&[F]> {
+    (TypeId::of::<E>() == TypeId::of::<F>()).then(|| {
+        // SAFETY: the two are one type.
+        unsafe { slice::from_raw_parts(slice.as_ptr().cast(), slice.len()) }
+    })
+}
+
+/// As [`cast`], for writing.
+pub(crate) fn cast_mut<E: 'static, F: 'static>(slice: &mut [E]) -> Option<&mut [F]> {
+    (TypeId::of::<E>() == TypeId::of::<F>()).then(|| {
+        // SAFETY: the two are one type; the borrow is handed on.
+        unsafe { slice::from_raw_parts_mut(slice.as_mut_ptr().cast(), slice.len()) }
+    })
 }

@@ -20,9 +20,13 @@ use super::{
 use crate::{Elem, Value, buffer::Buffer};
 use std::{ops::Range, sync::Arc};
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod fast;
 mod transform;
 
-use transform::{gradient_tiles, input_tiles, output_maps, turned, weight_back, weight_places};
+use fast::{gradient_tiles, input_tiles, output_maps};
+use transform::{turned, weight_back, weight_places};
 
 /// Places of a transformed tile.
 pub(super) const PLACES: usize = 16;
@@ -173,21 +177,32 @@ fn each(count: usize, spread: bool, f: impl Fn(usize) + Sync + Send) {
     });
 }
 
-/// The transformed tiles of a block: `[place][channel][column]`.
+/// The transformed tiles of a block: `[place][channel][column]`, and a gap after
+/// each place.
 struct Tiles<E: Elem> {
     buffer: Buffer<E>,
     channels: usize,
     columns: usize,
+    /// From one place to the next.
+    step: usize,
+}
+
+/// From one place to the next of `size` numbers. All 16 are written at the same
+/// time: a distance that is a multiple of 4 KiB would have them share a few lines
+/// of the cache, so it is four lines of 16 numbers more than such a multiple.
+fn spaced(size: usize) -> usize {
+    let lines = size.div_ceil(16);
+    16 * (lines + (4 + 64 - lines % 64) % 64)
 }
 
 impl<E: Elem> Tiles<E> {
     fn new(channels: usize, columns: usize) -> Self {
-        Self { buffer: Buffer::scratch(PLACES * channels * columns), channels, columns }
+        let step = spaced(channels * columns);
+        Self { buffer: Buffer::scratch(PLACES * step), channels, columns, step }
     }
 
     fn place(&self, place: usize) -> &[E] {
-        let size = self.channels * self.columns;
-        &self.buffer.as_slice()[place * size..][..size]
+        &self.buffer.as_slice()[place * self.step..][..self.channels * self.columns]
     }
 
     /// Writes the tiles of every channel with `f(channel, places)`; columns
@@ -198,13 +213,13 @@ impl<E: Elem> Tiles<E> {
         spread: bool,
         f: impl Fn(usize, [&mut [E]; PLACES]) + Sync + Send,
     ) {
-        let (channels, columns) = (self.channels, self.columns);
+        let (channels, columns, step) = (self.channels, self.columns, self.step);
         let all = Disjoint::new(self.buffer.as_mut_slice());
         each(channels, spread, |channel| {
             let places = std::array::from_fn(|place| {
                 // SAFETY: rows of this channel alone, and no two tasks have the
                 // same channel.
-                let row = unsafe { all.part((place * channels + channel) * columns, columns) };
+                let row = unsafe { all.part(place * step + channel * columns, columns) };
                 let (row, rest) = row.split_at_mut(tiles);
                 rest.fill(E::ZERO);
                 row
@@ -225,7 +240,7 @@ impl<E: Elem> Tiles<E> {
     {
         let (channels, columns) = (self.channels, self.columns);
         let work = if spread { usize::MAX } else { 0 };
-        parallel::chunks(self.buffer.as_mut_slice(), channels * columns, work, |place, out| {
+        parallel::chunks(self.buffer.as_mut_slice(), self.step, work, |place, out| {
             let right = Matrix::new(right.place(place), columns);
             gemm((channels, inner, columns), left(place), right, out, false, false);
         });

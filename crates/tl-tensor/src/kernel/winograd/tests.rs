@@ -48,12 +48,20 @@ fn waves(count: usize, pitch: f64) -> Vec<f64> {
     (0..count).map(|i| (i as f64 * pitch).sin()).collect()
 }
 
-/// The three passes over one shape, against plain sums.
-fn check(g: &Geometry) {
+/// The three passes over one shape, against plain sums in `f64`.
+fn check<E: Elem>(g: &Geometry, tolerance: f64) {
+    let narrow = |x: &[f64]| -> Vec<E> { x.iter().map(|&x| E::from_f64(x)).collect() };
+    let nan = |count: usize| vec![E::from_f64(f64::NAN); count];
+    let close = |what: &str, got: &[E], want: &[f64]| {
+        for (i, (a, b)) in got.iter().zip(want).enumerate() {
+            let a = a.to_f64();
+            assert!((a - b).abs() < tolerance * (1.0 + b.abs()), "{what}[{i}]: {a}, not {b}");
+        }
+    };
     let w = &g.windows;
     let x = waves(g.images * w.channels * w.image[0] * w.image[1], 0.37);
     let weight = waves(g.out_channels * w.channels * 9, 0.73);
-    let packed = Value::from_slice(&weight, weight.len().into());
+    let packed = Value::from_slice(&narrow(&weight), weight.len().into());
     let grad = waves(g.images * g.out_channels * w.out[0] * w.out[1], 0.59);
     let bias = waves(g.out_channels, 1.1);
     let plan = Plan::of(g).unwrap();
@@ -62,37 +70,35 @@ fn check(g: &Geometry) {
     direct(g, &x, &weight, &mut want);
     let size = w.out[0] * w.out[1];
     want.iter_mut().enumerate().for_each(|(i, y)| *y += bias[i / size % g.out_channels]);
-    let mut got = vec![f64::NAN; grad.len()];
-    forward(&plan, &x, &packed, Some(&bias), &mut got);
+    let mut got = nan(grad.len());
+    forward(&plan, &narrow(&x), &packed, Some(&narrow(&bias)), &mut got);
     close("forward", &got, &want);
 
     let mut want = vec![0.0; x.len()];
     each_product(g, |o, i, k| want[i] += grad[o] * weight[k]);
-    let mut got = vec![f64::NAN; x.len()];
-    input_gradient(&plan, &grad, &packed, &mut got);
+    let mut got = nan(x.len());
+    input_gradient(&plan, &narrow(&grad), &packed, &mut got);
     close("input gradient", &got, &want);
 
     let mut want = vec![0.0; weight.len()];
     each_product(g, |o, i, k| want[k] += grad[o] * x[i]);
-    let mut got = vec![f64::NAN; weight.len()];
-    weight_gradient(&plan, &x, &grad, &mut got);
+    let mut got = nan(weight.len());
+    weight_gradient(&plan, &narrow(&x), &narrow(&grad), &mut got);
     close("weight gradient", &got, &want);
-}
-
-fn close(what: &str, got: &[f64], want: &[f64]) {
-    for (i, (a, b)) in got.iter().zip(want).enumerate() {
-        assert!((a - b).abs() < 1e-10 * (1.0 + b.abs()), "{what}[{i}]: {a}, not {b}");
-    }
 }
 
 #[test]
 fn all_passes_agree_with_plain_sums() {
-    for padding in 0..3 {
-        check(&geometry(9, [16, 17], [7, 5], padding));
-    }
+    let mut shapes: Vec<_> = (0..3).map(|p| geometry(9, [16, 17], [7, 5], p)).collect();
     // Blocks that end within an image, and blocks of all threads.
-    check(&geometry(3, [16, 16], [41, 30], 1));
-    check(&geometry(2, [160, 130], [9, 8], 1));
+    shapes.push(geometry(3, [16, 16], [41, 30], 1));
+    shapes.push(geometry(2, [160, 130], [9, 8], 1));
+    // Fewer tiles across than a register holds, and just as many.
+    shapes.extend([2, 3, 4, 6, 8].map(|width| geometry(33, [17, 16], [3, width], 1)));
+    for shape in &shapes {
+        check::<f64>(shape, 1e-10);
+        check::<f32>(shape, 1e-4);
+    }
 }
 
 #[test]

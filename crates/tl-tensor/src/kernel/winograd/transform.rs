@@ -284,23 +284,51 @@ pub(super) fn turned(place: usize) -> usize {
 /// `Gᵀ u G` of each kernel: the adjoint of [`weight_places`].
 pub(super) fn weight_back<E: Elem>(places: &[E], out: &mut [E]) {
     let count = out.len() / 9;
-    let half = E::from_f64(0.5);
     let per_task = 1 << 10;
     parallel::chunks(out, 9 * per_task, count * 32, |task, out| {
-        let u = |place: usize, kernel: usize| places[place * count + task * per_task + kernel];
-        for (k, out) in out.chunks_exact_mut(9).enumerate() {
-            let mut rows = [[E::ZERO; 4]; 3];
-            for j in 0..4 {
-                let [a, b, c, d] = [u(j, k), u(4 + j, k), u(8 + j, k), u(12 + j, k)];
-                rows[0][j] = a + (b + c) * half;
-                rows[1][j] = (b - c) * half;
-                rows[2][j] = (b + c) * half + d;
-            }
-            for (out, [a, b, c, d]) in out.chunks_exact_mut(3).zip(rows) {
-                out[0] = a + (b + c) * half;
-                out[1] = (b - c) * half;
-                out[2] = (b + c) * half + d;
-            }
-        }
+        simd(
+            #[inline(always)]
+            || {
+                for (i, out) in out.chunks_mut(9 * LANES).enumerate() {
+                    kernels_back(places, count, task * per_task + i * LANES, out);
+                }
+            },
+        );
     });
+}
+
+/// `Gᵀ u G` of the kernels from `first` on that `out` has room for, at most
+/// [`LANES`].
+#[inline(always)]
+fn kernels_back<E: Elem>(places: &[E], count: usize, first: usize, out: &mut [E]) {
+    let half = E::from_f64(0.5);
+    let own = out.len() / 9;
+    let mut rows = [[[E::ZERO; LANES]; 4]; 3];
+    for j in 0..4 {
+        let u: [[E; LANES]; 4] = std::array::from_fn(|i| {
+            let mut u = [E::ZERO; LANES];
+            u[..own].copy_from_slice(&places[(4 * i + j) * count + first..][..own]);
+            u
+        });
+        for l in 0..LANES {
+            let [a, b, c, d] = [u[0][l], u[1][l], u[2][l], u[3][l]];
+            rows[0][j][l] = a + (b + c) * half;
+            rows[1][j][l] = (b - c) * half;
+            rows[2][j][l] = (b + c) * half + d;
+        }
+    }
+    let mut kernels = [[E::ZERO; LANES]; 9];
+    for (i, row) in rows.iter().enumerate() {
+        for l in 0..LANES {
+            let [a, b, c, d] = [row[0][l], row[1][l], row[2][l], row[3][l]];
+            kernels[3 * i][l] = a + (b + c) * half;
+            kernels[3 * i + 1][l] = (b - c) * half;
+            kernels[3 * i + 2][l] = (b + c) * half + d;
+        }
+    }
+    for (l, out) in out.chunks_exact_mut(9).enumerate() {
+        for (out, place) in out.iter_mut().zip(&kernels) {
+            *out = place[l];
+        }
+    }
 }
