@@ -75,8 +75,8 @@ def lora_train(variant):
         for layer in net.encoder.layer:
             own = layer.attention.self
             setattr(own, kind, Adapted(getattr(own, kind)))
-    # In the order in which ours numbers them: queries, then values.
-    adapters = [getattr(l.attention.self, k) for k in ("query", "value") for l in net.encoder.layer]
+    # In the order in which ours numbers them: layer by layer.
+    adapters = [getattr(l.attention.self, k) for l in net.encoder.layer for k in ("query", "value")]
     trained = [p for adapter in adapters for p in (adapter.a, adapter.b)]
     with torch.no_grad():
         for at, p in enumerate(trained):

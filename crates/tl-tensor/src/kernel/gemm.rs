@@ -37,6 +37,12 @@ impl<'a, E> Matrix<'a, E> {
 
 /// Multiply-adds from which on a product is spread over threads.
 const PARALLEL_FROM: usize = 1 << 19;
+/// Most strips that a product is spread over threads in, and fewest columns or
+/// rows of one: narrower ones would pack more than they multiply.
+const STRIPS: usize = 8;
+const NARROWEST: usize = 32;
+/// Rows of a tile of the kernel.
+const ROWS: usize = 6;
 /// Multiply-adds up to which a plain loop beats the packing of a large product.
 const SMALL: usize = 1 << 9;
 
@@ -82,48 +88,66 @@ pub(crate) fn gemm_rows<E: Elem>(
         small((m, k, n), a, b, out, add);
         return;
     }
-    let threads = parallel::threads();
-    let parallelism = if spread && threads > 1 && m * k * n >= PARALLEL_FROM {
-        parallelism(threads)
-    } else {
-        gemm::Parallelism::None
-    };
-    // SAFETY: the assertion above shows that every element addressed by the
-    // strides lies inside its slice; `out` is borrowed uniquely and so does
-    // not overlap `a` and `b`; `E` is `f32` or `f64`, which `gemm` knows.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            step as isize,
-            add,
-            a.data.as_ptr(),
-            a.column_step as isize,
-            a.row_step as isize,
-            b.data.as_ptr(),
-            b.column_step as isize,
-            b.row_step as isize,
-            E::ONE,
-            E::ONE,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+    let strip = if spread && m * k * n >= PARALLEL_FROM { strip((m, n)) } else { [m, n] };
+    let [down, across] = [m.div_ceil(strip[0]), n.div_ceil(strip[1])];
+    let out = Base(out.as_mut_ptr());
+    parallel::collect(down * across, if spread { m * k * n } else { 0 }, |i| {
+        let (r, c) = (i / across * strip[0], i % across * strip[1]);
+        let (rows, columns) = (strip[0].min(m - r), strip[1].min(n - c));
+        // SAFETY: the assertions above show that every element addressed by the
+        // strides lies inside its slice; `out` is borrowed uniquely and so does not
+        // overlap `a` and `b`, and no two strips share an element of it; `E` is
+        // `f32` or `f64`, which `gemm` knows.
+        unsafe {
+            gemm::gemm(
+                rows,
+                columns,
+                k,
+                out.at(r * step + c),
+                1,
+                step as isize,
+                add,
+                a.data.as_ptr().add(r * a.row_step),
+                a.column_step as isize,
+                a.row_step as isize,
+                b.data.as_ptr().add(c * b.column_step),
+                b.column_step as isize,
+                b.row_step as isize,
+                E::ONE,
+                E::ONE,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    });
+}
+
+/// Where a product is written.
+struct Base<E>(*mut E);
+
+// SAFETY: strips of one uniquely borrowed slice that do not overlap are written
+// through it, which is as sending each of them.
+unsafe impl<E: Send> Sync for Base<E> {}
+
+impl<E> Base<E> {
+    /// # Safety
+    /// The element is inside of the slice.
+    unsafe fn at(&self, element: usize) -> *mut E {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.add(element) }
     }
 }
 
-#[cfg(feature = "rayon")]
-fn parallelism(threads: usize) -> gemm::Parallelism {
-    gemm::Parallelism::Rayon(threads)
-}
-
-#[cfg(not(feature = "rayon"))]
-fn parallelism(_: usize) -> gemm::Parallelism {
-    gemm::Parallelism::None
+/// Rows and columns of the strips that a product is spread over threads in: whole
+/// columns of tiles where there are enough, else rows. By the shape alone, so that
+/// bits do not depend on the number of threads.
+fn strip((m, n): (usize, usize)) -> [usize; 2] {
+    if n >= 2 * NARROWEST || n >= m {
+        return [m, n.div_ceil(STRIPS).max(NARROWEST).next_multiple_of(16)];
+    }
+    [m.div_ceil(4).max(NARROWEST).next_multiple_of(ROWS), n]
 }
 
 /// Products too small to be worth packing.

@@ -1,4 +1,7 @@
 //! Element by element.
+//!
+//! Loops within `simd` are `for` loops: what `for_each` calls may be compiled by
+//! itself, for the smallest instruction set.
 
 use super::{
     parallel::{CHUNK, chunks, simd},
@@ -100,16 +103,21 @@ fn line<E: Elem>(
     let length = out.len();
     match steps {
         [1, 1] => {
-            let pairs = a[i..i + length].iter().zip(&b[j..j + length]);
-            out.iter_mut().zip(pairs).for_each(|(o, (&a, &b))| *o = f(a, b));
+            for ((o, &a), &b) in out.iter_mut().zip(&a[i..i + length]).zip(&b[j..j + length]) {
+                *o = f(a, b);
+            }
         }
         [1, 0] => {
             let b = b[j];
-            out.iter_mut().zip(&a[i..i + length]).for_each(|(o, &a)| *o = f(a, b));
+            for (o, &a) in out.iter_mut().zip(&a[i..i + length]) {
+                *o = f(a, b);
+            }
         }
         [0, 1] => {
             let a = a[i];
-            out.iter_mut().zip(&b[j..j + length]).for_each(|(o, &b)| *o = f(a, b));
+            for (o, &b) in out.iter_mut().zip(&b[j..j + length]) {
+                *o = f(a, b);
+            }
         }
         [s, t] => {
             for (k, o) in out.iter_mut().enumerate() {
@@ -161,7 +169,11 @@ pub(crate) fn rows_in_place<E: Elem>(
         chunks(out, CHUNK, work, |_, out| {
             simd(
                 #[inline(always)]
-                || out.iter_mut().for_each(|x| *x = f(*x)),
+                || {
+                    for x in out.iter_mut() {
+                        *x = f(*x);
+                    }
+                },
             );
         });
         return;
@@ -174,7 +186,9 @@ pub(crate) fn rows_in_place<E: Elem>(
             #[inline(always)]
             || {
                 for out in out.chunks_exact_mut(width) {
-                    out.iter_mut().zip(row).for_each(|(x, &b)| *x = f(*x + b));
+                    for (x, &b) in out.iter_mut().zip(row) {
+                        *x = f(*x + b);
+                    }
                 }
             },
         );

@@ -138,7 +138,9 @@ fn weights<E: Elem>(attention: &Attention<E>, qkv: &[E], s: Sizes, scale: E) -> 
                 || {
                     let rows = out.chunks_exact_mut(l).zip(scores.chunks_exact_mut(l));
                     for (row, (out, scores)) in rows.enumerate() {
-                        scores.iter_mut().for_each(|x| *x *= scale);
+                        for x in scores.iter_mut() {
+                            *x *= scale;
+                        }
                         if let Some(keep) = keep {
                             let keep = &keep[(i * l + row) * l..][..l];
                             for (x, &keep) in scores.iter_mut().zip(keep) {
