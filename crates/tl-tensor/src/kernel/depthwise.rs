@@ -97,17 +97,39 @@ impl<'w> Layout<'w> {
     }
 
     /// Copies a plane into the phases, whose other entries are 0 and stay so.
-    #[inline(always)]
     fn split<E: Elem>(&self, plane: &[E], phases: &mut [E]) {
         let (size, step) = (self.size(), self.windows.stride[1]);
-        self.each_line(|from, phase, to| {
-            let into = &mut phases[phase * size..][to];
-            let source = &plane[from..];
-            match step {
-                1 => into.copy_from_slice(&source[..into.len()]),
-                _ => into.iter_mut().zip(source.iter().step_by(step)).for_each(|(o, &x)| *o = x),
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                self.each_line(
+                    #[inline(always)]
+                    |from, phase, to| {
+                        let into = &mut phases[phase * size..][to];
+                        if step == 1 {
+                            copy_line(into, &plane[from..], E::ZERO);
+                        } else {
+                            for (o, &x) in into.iter_mut().zip(plane[from..].iter().step_by(step)) {
+                                *o = x;
+                            }
+                        }
+                    },
+                );
+            },
+        );
+    }
+
+    /// Copies lines as long as those of a phase to an output plane, and adds `bias`.
+    fn narrow<E: Elem>(&self, wide: &[E], bias: E, plane: &mut [E]) {
+        simd(
+            #[inline(always)]
+            || {
+                let lines = plane.chunks_exact_mut(self.windows.out[1]);
+                for (line, wide) in lines.zip(wide.chunks(self.phase[1])) {
+                    copy_line(line, wide, bias);
+                }
+            },
+        );
     }
 
     /// Copies an output plane so that its lines are as long as those of a phase.
@@ -117,6 +139,28 @@ impl<'w> Layout<'w> {
             plane.chunks_exact(self.windows.out[1]).zip(wide.chunks_mut(self.phase[1]))
         {
             wide[..line.len()].copy_from_slice(line);
+        }
+    }
+}
+
+/// `out[i] = x[i] + shift`. Lines are short: a last part that is no whole vector is
+/// done again with what is before it.
+#[inline(always)]
+fn copy_line<E: Elem>(out: &mut [E], x: &[E], shift: E) {
+    const PART: usize = 8;
+    let length = out.len();
+    if length < PART {
+        for (o, &x) in out.iter_mut().zip(x) {
+            *o = x + shift;
+        }
+        return;
+    }
+    let x = &x[..length];
+    for at in (0..length).step_by(PART) {
+        let at = at.min(length - PART);
+        let (out, x) = (&mut out[at..at + PART], &x[at..at + PART]);
+        for l in 0..PART {
+            out[l] = x[l] + shift;
         }
     }
 }
@@ -219,9 +263,7 @@ pub(super) fn forward<E: Elem>(
             let strips = reach.next_multiple_of(STRIP);
             shifted_sums(&mut wide[..strips], phases, terms);
             let bias = bias.map_or(E::ZERO, |bias| bias[channel]);
-            for (out, wide) in out.chunks_exact_mut(w.out[1]).zip(wide.chunks(layout.phase[1])) {
-                out.iter_mut().zip(wide).for_each(|(out, &x)| *out = x + bias);
-            }
+            layout.narrow(wide, bias, out);
         },
     );
 }
@@ -252,9 +294,15 @@ pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], ou
                 terms.extend(places.map(|(p, &weight)| (lead - p.shift, weight)));
                 shifted_sums(back, wide.as_slice(), terms);
                 layout.each_line(|to, of, from| {
-                    if of == phase {
+                    if of != phase {
+                    } else if w.stride[1] == 1 {
+                        let count = from.len();
+                        copy_line(&mut out[to..to + count], &back[from], E::ZERO);
+                    } else {
                         let into = out[to..].iter_mut().step_by(w.stride[1]);
-                        into.zip(&back[from]).for_each(|(out, &x)| *out = x);
+                        for (out, &x) in into.zip(&back[from]) {
+                            *out = x;
+                        }
                     }
                 });
             }

@@ -41,6 +41,8 @@ const PARALLEL_FROM: usize = 1 << 19;
 /// rows of one: narrower ones would pack more than they multiply.
 const STRIPS: usize = 8;
 const NARROWEST: usize = 32;
+/// Columns from which on strips are of columns, however high they are.
+const WIDE: usize = 256;
 /// Rows of a tile of the kernel.
 const ROWS: usize = 6;
 /// Multiply-adds up to which a plain loop beats the packing of a large product.
@@ -140,14 +142,16 @@ impl<E> Base<E> {
     }
 }
 
-/// Rows and columns of the strips that a product is spread over threads in: whole
-/// columns of tiles where there are enough, else rows. By the shape alone, so that
-/// bits do not depend on the number of threads.
+/// Rows and columns of the strips that a product is spread over threads in. Strips
+/// of columns pack the left matrix again each, strips of rows the right one, which
+/// is the dearer unless it is narrow. By the shape alone, so that bits do not
+/// depend on the number of threads.
 fn strip((m, n): (usize, usize)) -> [usize; 2] {
-    if n >= 2 * NARROWEST || n >= m {
-        return [m, n.div_ceil(STRIPS).max(NARROWEST).next_multiple_of(16)];
+    if n >= WIDE || m <= 2 * n {
+        [m, n.div_ceil(STRIPS).max(NARROWEST).next_multiple_of(16)]
+    } else {
+        [m.div_ceil(STRIPS / 2).max(NARROWEST).next_multiple_of(ROWS), n]
     }
-    [m.div_ceil(4).max(NARROWEST).next_multiple_of(ROWS), n]
 }
 
 /// Products too small to be worth packing.

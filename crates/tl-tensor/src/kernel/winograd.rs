@@ -37,6 +37,8 @@ const CORE_CACHE: usize = 1 << 17;
 const SHARED_CACHE: usize = 1 << 21;
 /// Fewest tiles of a block, for the sake of the products.
 const FEWEST: usize = 96;
+/// Tiles below which a product of windows is better.
+const FEW: usize = 16;
 /// Channels from which on the products outweigh the transforms.
 const CHANNELS: usize = 16;
 /// Numbers of the transformed weight up to which every part of a sum has its own.
@@ -87,7 +89,7 @@ impl Plan {
             && w.channels >= CHANNELS
             && g.out_channels >= CHANNELS;
         let tiles = [w.out[0].div_ceil(2), w.out[1].div_ceil(2)];
-        if !fits || g.images * tiles[0] * tiles[1] < 32 {
+        if !fits || g.images * tiles[0] * tiles[1] < FEW {
             return None;
         }
         Some(Self {
