@@ -1,7 +1,7 @@
 //! TSDAE: a sentence from the vector of what is left of it.
 
 use super::{Embed, Net, TextTask, run};
-use crate::{Error, Pretrained, Result, Training};
+use crate::{Error, Pretrained, Result, Training, training::training_setters};
 use rand::{Rng, RngCore};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -103,33 +103,14 @@ pub struct Tsdae {
     pub training: Training,
 }
 
+training_setters!(Tsdae);
+
 impl Tsdae {
     /// For a vocabulary of this size and its tokens of beginning and end.
     pub fn new(vocabulary: usize, special: impl Into<Vec<usize>>) -> Self {
         let training = Training { epochs: 1, batch: 8, lr: 3e-5, ..Training::default() };
         let delete = DeleteTokens::new(special);
         Self { delete, vocabulary, width: 128, depth: 1, heads: 4, training }
-    }
-
-    /// Sets the passes over the texts.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.training.epochs = epochs;
-        self
-    }
-
-    /// Sets the texts of a step.
-    #[must_use]
-    pub fn batch(mut self, batch: usize) -> Self {
-        self.training.batch = batch;
-        self
-    }
-
-    /// Sets the rate.
-    #[must_use]
-    pub fn lr(mut self, lr: f32) -> Self {
-        self.training.lr = lr;
-        self
     }
 
     /// Trains `model` on texts as token numbers.
