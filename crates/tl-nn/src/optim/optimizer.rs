@@ -1,43 +1,13 @@
 //! An optimiser: a rule with groups, clipping and a schedule.
 
-use super::rule::{self, Rule, StepInfo};
+use super::{
+    Group, OptimizerState, ParamState,
+    clip::{Clip, sum_of_squares},
+    rule::{self, Rule, StepInfo},
+};
 use crate::{Error, Glob, Module, ModuleExt, Param, Plateau, Result, Schedule, module::no_match};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use tl_tensor::{Gradients, Tensor};
-
-/// Settings of the parameters that a pattern names; what is not set stays as
-/// it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    lr: Option<f32>,
-    lr_factor: Option<f32>,
-    weight_decay: Option<f32>,
-}
-
-impl Group {
-    /// Sets the base learning rate.
-    #[must_use]
-    pub fn lr(mut self, lr: f32) -> Self {
-        self.lr = Some(lr);
-        self
-    }
-
-    /// Multiplies the base learning rate of the rule.
-    #[must_use]
-    pub fn lr_factor(mut self, factor: f32) -> Self {
-        self.lr_factor = Some(factor);
-        self
-    }
-
-    /// Sets the weight decay.
-    #[must_use]
-    pub fn weight_decay(mut self, decay: f32) -> Self {
-        self.weight_decay = Some(decay);
-        self
-    }
-}
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,26 +16,6 @@ pub struct StepReport {
     pub lr: f32,
     /// The norm of all gradients before clipping; 0 unless clipping by norm.
     pub grad_norm: f32,
-}
-
-/// The state of one parameter.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ParamState {
-    /// Updates so far.
-    pub steps: u64,
-    /// The rule's numbers, slot by slot; empty before the first update.
-    pub slots: Vec<Vec<f32>>,
-}
-
-/// Everything that a later step depends on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OptimizerState {
-    /// Steps so far.
-    pub step: u64,
-    /// The state of each parameter that was updated, by path.
-    pub params: Vec<(String, ParamState)>,
-    /// The plateau watch.
-    pub plateau: Option<Plateau>,
 }
 
 /// A parameter of the model as the optimiser sees it.
@@ -106,8 +56,7 @@ struct Entry {
 pub struct Optimizer {
     rule: Box<dyn Rule>,
     groups: Vec<(Glob, Group)>,
-    clip_norm: Option<f32>,
-    clip_value: Option<f32>,
+    clip: Clip,
     schedule: Schedule,
     plateau: Option<Plateau>,
     step: u64,
@@ -122,8 +71,7 @@ impl Optimizer {
         Self {
             rule: Box::new(rule),
             groups: Vec::new(),
-            clip_norm: None,
-            clip_value: None,
+            clip: Clip::default(),
             schedule: Schedule::Constant,
             plateau: None,
             step: 0,
@@ -146,14 +94,14 @@ impl Optimizer {
     /// Scales all gradients together to at most this norm.
     #[must_use]
     pub fn clip_norm(mut self, most: f32) -> Self {
-        self.clip_norm = Some(most);
+        self.clip.norm = Some(most);
         self
     }
 
     /// Clips every number of a gradient to `-most..=most`.
     #[must_use]
     pub fn clip_value(mut self, most: f32) -> Self {
-        self.clip_value = Some(most);
+        self.clip.value = Some(most);
         self
     }
 
@@ -205,17 +153,14 @@ impl Optimizer {
             let Some(gradient) = gradients.get(param.tensor()) else {
                 return Err(Error::NoGradient { path });
             };
-            if self.clip_norm.is_some() {
+            if self.clip.norm.is_some() {
                 squares += sum_of_squares(gradient);
             }
         }
         let norm = squares.sqrt() as f32;
-        let scale = match self.clip_norm {
-            Some(most) if norm > most => most / (norm + 1e-6),
-            _ => 1.0,
-        };
+        let scale = self.clip.scale(norm);
         let factor = self.factor();
-        let Self { rule, entries, scratch, clip_value, .. } = self;
+        let Self { rule, entries, scratch, clip, .. } = self;
         let rule = rule.as_ref();
         let mut written: HashMap<usize, Tensor> = HashMap::new();
         let mut index = 0;
@@ -233,7 +178,9 @@ impl Optimizer {
             }
             let Some(gradient) = gradients.get(param.tensor()) else { return Ok(()) };
             let entry = &mut entries[at];
-            update(rule, entry, param, gradient, factor, (scale, *clip_value), scratch);
+            let gradient = gradient.contiguous();
+            let plain = gradient.value().as_slice().unwrap_or(&[]);
+            update(rule, entry, param, clip.apply(plain, scale, scratch), factor);
             if entries.iter().any(|e| e.tied_to == Some(at)) {
                 written.insert(at, param.tensor().clone());
             }
@@ -331,8 +278,7 @@ impl Clone for Optimizer {
         Self {
             rule: self.rule.boxed(),
             groups: self.groups.clone(),
-            clip_norm: self.clip_norm,
-            clip_value: self.clip_value,
+            clip: self.clip,
             schedule: self.schedule.clone(),
             plateau: self.plateau.clone(),
             step: self.step,
@@ -351,25 +297,7 @@ impl std::fmt::Debug for Optimizer {
     }
 }
 
-fn update(
-    rule: &dyn Rule,
-    entry: &mut Entry,
-    param: &mut Param,
-    gradient: &Tensor,
-    factor: f32,
-    (scale, clip): (f32, Option<f32>),
-    scratch: &mut Vec<f32>,
-) {
-    let gradient = gradient.contiguous();
-    let plain = gradient.value().as_slice().unwrap_or(&[]);
-    let g = if scale == 1.0 && clip.is_none() {
-        plain
-    } else {
-        let most = clip.unwrap_or(f32::INFINITY);
-        scratch.clear();
-        scratch.extend(plain.iter().map(|g| (g * scale).clamp(-most, most)));
-        scratch
-    };
+fn update(rule: &dyn Rule, entry: &mut Entry, param: &mut Param, g: &[f32], factor: f32) {
     let state = &mut entry.state;
     if state.slots.is_empty() {
         state.slots = vec![vec![0.0; g.len()]; rule.slots()];
@@ -380,19 +308,6 @@ fn update(
     let mut slots: smallvec::SmallVec<[&mut [f32]; 3]> =
         state.slots.iter_mut().map(Vec::as_mut_slice).collect();
     param.update(|p| rule::run(rule, info, p, g, &mut slots));
-}
-
-/// Summed in double precision, in order.
-fn sum_of_squares(x: &Tensor) -> f64 {
-    let x = x.contiguous();
-    let data = x.value().as_slice().unwrap_or(&[]);
-    let mut lanes = [0.0_f64; 8];
-    for chunk in data.chunks(8) {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(x) * f64::from(x);
-        }
-    }
-    lanes.iter().sum()
 }
 
 #[cfg(test)]
