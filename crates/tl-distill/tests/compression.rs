@@ -128,6 +128,44 @@ fn integers_compute_what_the_rounded_network_computes() {
     }
 }
 
+/// A ReLU belongs to an affine layer only where it stands right behind it.
+#[test]
+fn functions_are_kept_wherever_they_stand() {
+    let rng = &mut rng(6);
+    let x = Tensor::randn([64, 1, 6, 6], rng);
+    let conv = |rng: &mut ChaCha8Rng| Sequential::new().push(Conv2d::new(1, 4, 3, rng));
+    let head = Linear::new(64, 3, rng);
+    let sure = |mut layer: Linear| {
+        layer.weight.update(|w| w.iter_mut().for_each(|w| *w *= 40.0));
+        layer
+    };
+    let wide = Sequential::new().push(Flatten).push(sure(Linear::new(36, 64, rng)));
+    for net in [
+        conv(rng).push(Flatten).push(Act::Relu).push(head.clone()),
+        wide.push(Act::Relu).push(Act::Relu6).push(head),
+    ] {
+        let small = Int8Network::new(&net, &x).unwrap();
+        let (exact, near) = (outputs(&net, &x).unwrap(), outputs(&small, &x).unwrap());
+        let scale = exact.abs().max(.., false).unwrap().item().unwrap();
+        assert!(off(&exact, &near) < 0.1 * scale, "{} of {scale}", off(&exact, &near));
+    }
+}
+
+#[test]
+fn what_is_no_number_is_refused_by_integers() {
+    let rng = &mut rng(7);
+    let x = Tensor::randn([8, 4], rng);
+    let layer = Linear::new(4, 3, rng);
+    let net = Int8Network::new(&Sequential::new().push(layer.clone()), &x).unwrap();
+    let small = Int8Linear::new(&layer).unwrap();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let x = Tensor::full([2, 4], bad);
+        for said in [net.forward(&x, &mut Ctx::eval()), small.forward(&x, &mut Ctx::eval())] {
+            assert!(said.unwrap_err().to_string().contains("finite numbers"));
+        }
+    }
+}
+
 #[test]
 fn training_with_rounding_learns_and_keeps_its_paths() {
     let (train, test) = halves();
@@ -255,6 +293,8 @@ fn made_up_inputs_teach_more_than_noise() {
     assert!(made > noise + 0.1 && made > 0.4, "{made} {noise}");
     assert!(Synthesis::new(0).run(&teacher, &[1, 8, 8], 10).is_err());
     assert!(Synthesis::new(9).range(1.0, 0.0).run(&teacher, &[1, 8, 8], 10).is_err());
+    let away = Synthesis { smoothness: -1.0, ..Synthesis::new(9) };
+    assert!(away.run(&teacher, &[1, 8, 8], 10).is_err());
 }
 
 #[test]
