@@ -127,6 +127,11 @@ impl Optimizer {
         }
     }
 
+    /// The base rate of parameters in no group.
+    pub fn lr(&self) -> f32 {
+        self.rule.lr()
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.step
@@ -141,8 +146,8 @@ impl Optimizer {
     /// One step with these gradients.
     ///
     /// # Errors
-    /// A trainable parameter has no gradient; a group names no parameter.
-    /// Nothing has changed then.
+    /// A trainable parameter has no gradient; a group names no parameter; a loaded
+    /// state of a parameter of another size. Nothing has changed then.
     pub fn step<M: Module>(&mut self, model: &mut M, gradients: &Gradients) -> Result<StepReport> {
         self.meet(model)?;
         let mut squares = 0.0_f64;
@@ -209,16 +214,30 @@ impl Optimizer {
                 return Err(no_match(glob.as_str(), "parameter", &known));
             }
         }
+        for entry in &self.entries {
+            let own = params.iter().find(|(path, _)| *path == entry.path);
+            let Some((path, param)) = own else { continue };
+            let numbers = param.tensor().numel();
+            if let Some(slot) = entry.state.slots.iter().find(|s| s.len() != numbers) {
+                return Err(Error::Weights(format!(
+                    "the optimiser state of `{path}` is for {} numbers, it has {numbers}",
+                    slot.len(),
+                )));
+            }
+        }
         let mut old: HashMap<String, ParamState> =
             self.entries.drain(..).map(|e| (e.path, e.state)).collect();
         for (i, (path, param)) in params.iter().enumerate() {
             let tied_to =
                 params[..i].iter().position(|(_, p)| p.tensor().same_variable(param.tensor()));
-            let (mut lr, mut weight_decay) = (self.rule.lr(), self.rule.weight_decay());
+            let (mut lr, mut lr_factor) = (self.rule.lr(), 1.0);
+            let mut weight_decay = self.rule.weight_decay();
             for (_, group) in self.groups.iter().filter(|(glob, _)| glob.matches(path)) {
-                lr = group.lr.unwrap_or(lr) * group.lr_factor.unwrap_or(1.0);
+                lr = group.lr.unwrap_or(lr);
+                lr_factor = group.lr_factor.unwrap_or(lr_factor);
                 weight_decay = group.weight_decay.unwrap_or(weight_decay);
             }
+            let lr = lr * lr_factor;
             let state = old.remove(path).unwrap_or_default();
             self.entries.push(Entry { path: path.clone(), lr, weight_decay, tied_to, state });
         }
@@ -367,6 +386,39 @@ mod tests {
         optimizer.step(&mut model, &g).unwrap();
         assert_eq!(model.weight.tensor().to_vec(), weight);
         assert_ne!(model.bias.unwrap().tensor().to_vec(), bias.unwrap().tensor().to_vec());
+    }
+
+    /// Setting by setting: a later factor takes the place of an earlier one.
+    #[test]
+    fn of_several_groups_the_later_one_wins() {
+        let moved = |groups: &[(&str, f32)]| {
+            let mut model = model();
+            let before = model.weight.tensor().to_vec();
+            let mut optimizer = Optimizer::new(Sgd::new(0.1));
+            for (pattern, factor) in groups {
+                optimizer = optimizer.group(pattern, |g| g.lr_factor(*factor)).unwrap();
+            }
+            let g = gradients(&model);
+            optimizer.step(&mut model, &g).unwrap();
+            model.weight.tensor().to_vec()[0] - before[0]
+        };
+        assert_eq!(moved(&[("**", 0.5), ("weight", 0.1)]), moved(&[("weight", 0.1)]));
+    }
+
+    #[test]
+    fn a_state_of_another_size_is_refused() {
+        let mut small = Linear::new(2, 2, &mut ChaCha8Rng::seed_from_u64(1));
+        let mut optimizer = Optimizer::new(AdamW::new(0.1));
+        let loss = small.weight.tensor().square().sum_all();
+        let loss = loss.add(&small.bias.as_ref().unwrap().tensor().square().sum_all()).unwrap();
+        optimizer.step(&mut small, &loss.backward().unwrap()).unwrap();
+        let mut other = Optimizer::new(AdamW::new(0.1));
+        other.load_state(optimizer.state()).unwrap();
+        let mut large = model();
+        let (before, g) = (numbers(&large), gradients(&large));
+        let error = other.step(&mut large, &g).unwrap_err().to_string();
+        assert!(error.contains("for 4 numbers, it has 6"), "{error}");
+        assert_eq!(numbers(&large), before);
     }
 
     #[test]
