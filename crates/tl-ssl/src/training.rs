@@ -133,7 +133,7 @@ impl Training {
         steps: u64,
         objective: &mut impl Objective<M, Batch>,
     ) -> tl_nn::Result<TrainReport> {
-        let schedule = Schedule::cosine(steps, 0.0).warmup(steps / 10);
+        let schedule = Schedule::warmup_cosine(steps / 10, steps);
         let optimizer = match self.rule {
             Rule::AdamW => Optimizer::new(AdamW::new(self.lr).weight_decay(self.weight_decay)),
             Rule::Lars => {
