@@ -4,9 +4,9 @@
 
 use super::{close, configs, images, move_trained, net, out};
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
-use tl_finetune::{LoraConfig, peft};
+use tl_finetune::{LoraConfig, LoraInit, peft};
 use tl_models::{BertConfig, BertForSequenceClassification};
-use tl_nn::{Ctx, Forward, Load, ModuleExt, StateDict, Tensor, Weight};
+use tl_nn::{Ctx, Forward, Load, ModuleExt, Sequential, StateDict, Tensor, Weight};
 
 fn fixtures() -> PathBuf {
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/peft").into()
@@ -139,6 +139,9 @@ fn hostile_files_are_refused_and_change_nothing() {
         ("fan_in_fan_out", serde_json::json!(true), "fan_in_fan_out"),
         ("rank_pattern", serde_json::json!({"^q.*": 2}), "rank_pattern"),
         ("rank_pattern", serde_json::json!([1]), "rank_pattern"),
+        ("rank_pattern", serde_json::json!({"query": 0}), "ranks of 1"),
+        ("rank_pattern", serde_json::json!({"query": 2, "^query$": 3}), "one number for `query`"),
+        ("alpha_pattern", serde_json::json!({"query": 1e300}), "alpha_pattern"),
         ("layer_replication", serde_json::json!([[0, 2]]), "layer_replication"),
     ] {
         let mut changed = value.clone();
@@ -176,6 +179,27 @@ fn hostile_files_are_refused_and_change_nothing() {
     assert!(say().contains("adapter_model.safetensors"));
 }
 
+/// Two adapters of other modules and ranks as one: every module keeps its own.
+fn mixture() -> Sequential {
+    let mut model = net();
+    for (name, targets, rank) in [("a", &["query"][..], 2), ("b", &["query", "value"], 3)] {
+        let mut config = LoraConfig::new(targets.iter().copied()).rank(rank).alpha(4.0);
+        config.init = LoraInit::Random;
+        peft::attach(&mut model, name, config, rank as u64).unwrap();
+    }
+    peft::combine(&mut model, &[("a", 0.5), ("b", 2.0)], "x").unwrap();
+    model
+}
+
+#[test]
+fn ranks_of_modules_are_saved_with_them() {
+    let (model, folder) = (mixture(), tempfile::tempdir().unwrap());
+    peft::save(&model, "x", folder.path()).unwrap();
+    let mut again = net();
+    peft::load(&mut again, "x", folder.path()).unwrap();
+    close(&out(&again, &images()), &out(&model, &images()), "mixture");
+}
+
 /// Runs where `python3` (or `TL_PYTHON`) has peft.
 #[test]
 fn peft_loads_what_is_saved_here() {
@@ -185,24 +209,29 @@ fn peft_loads_what_is_saved_here() {
         eprintln!("skipped: {python} has no peft");
         return;
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/fixtures/adapters.py");
     for (name, config) in configs() {
         if ["bottleneck", "bitfit", "norms"].contains(&name) {
             continue; // PEFT has no such type.
         }
         let mut model = net();
-        let folder = tempfile::tempdir().unwrap();
-        model.state_dict().save(folder.path().join("base.safetensors")).unwrap();
         peft::attach(&mut model, "x", config, 5).unwrap();
         move_trained(&mut model, 0.1);
-        peft::save(&model, "x", folder.path().join("adapter")).unwrap();
-        let mut expected = StateDict::new();
-        expected.insert("x", Weight::new(&images()));
-        let y = model.forward(&images(), &mut Ctx::eval()).unwrap();
-        expected.insert("y", Weight::new(&y));
-        expected.save(folder.path().join("expected.safetensors")).unwrap();
-        let run =
-            Command::new(&python).arg(script).arg("--check").arg(folder.path()).output().unwrap();
-        assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
+        read_by_peft(&python, name, &model);
     }
+    read_by_peft(&python, "mixture", &mixture());
+}
+
+/// PEFT gets the same outputs from what is saved.
+fn read_by_peft(python: &str, name: &str, model: &Sequential) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/fixtures/adapters.py");
+    let folder = tempfile::tempdir().unwrap();
+    net().state_dict().save(folder.path().join("base.safetensors")).unwrap();
+    peft::save(model, "x", folder.path().join("adapter")).unwrap();
+    let mut expected = StateDict::new();
+    expected.insert("x", Weight::new(&images()));
+    let y = model.forward(&images(), &mut Ctx::eval()).unwrap();
+    expected.insert("y", Weight::new(&y));
+    expected.save(folder.path().join("expected.safetensors")).unwrap();
+    let run = Command::new(python).arg(script).arg("--check").arg(folder.path()).output().unwrap();
+    assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
 }

@@ -3,7 +3,8 @@
 use super::{close, configs, fails::Fails, images, move_trained, net, out, rng};
 use tl_data::samples;
 use tl_finetune::{
-    BottleneckConfig, FineTune, LoraConfig, LoraInit, Method, PeftConfig, WholeConfig, peft,
+    BottleneckConfig, FineTune, Ia3Config, LoraConfig, LoraInit, Method, PeftConfig, WholeConfig,
+    peft,
 };
 use tl_nn::{
     Act, BatchNorm2d, Conv2d, Ctx, Flatten, Forward, Linear, ModuleExt, Sequential, Tensor,
@@ -115,6 +116,42 @@ fn adapters_blend_and_combine() {
     let lora = || LoraConfig::new(["query"]);
     assert!(say(peft::attach(&mut model, "a", lora(), 0).unwrap_err()).contains("free"));
     assert!(say(peft::attach(&mut model, "a.b", lora(), 0).unwrap_err()).contains("dots"));
+}
+
+/// Several adapters at once are one weight, merged or not, of every method.
+#[test]
+fn active_adapters_are_one_weight() {
+    let x = images();
+    let whole = WholeConfig::modules(["classifier"]);
+    let gains = Ia3Config::new(["query", "value"], []);
+    let pairs: [(&str, PeftConfig); 2] = [("whole", whole.into()), ("ia3", gains.into())];
+    for (method, config) in pairs {
+        let mut model = net();
+        for (name, by) in [("a", 0.2), ("b", -0.3)] {
+            peft::attach(&mut model, name, config.clone(), 0).unwrap();
+            move_trained(&mut model, by);
+        }
+        peft::activate(&mut model, &[("a", 0.6), ("b", 0.9)]).unwrap();
+        let both = out(&model, &x);
+        close(&out(&peft::into_merged(&model).unwrap(), &x), &both, method);
+        if method == "whole" {
+            peft::combine(&mut model, &[("a", 0.6), ("b", 0.9)], "mix").unwrap();
+            close(&out(&model, &x), &both, "combined");
+        }
+    }
+}
+
+#[test]
+fn a_layer_of_zeros_stays_a_number_with_magnitudes() {
+    let mut model = Sequential::new().named("fc", Linear::new(4, 3, &mut rng(0)));
+    model
+        .for_each_param(|_, param| {
+            param.update(|x| x.fill(0.0));
+            Ok(())
+        })
+        .unwrap();
+    peft::attach(&mut model, "x", LoraConfig::new(["fc"]).dora(), 0).unwrap();
+    assert_eq!(out(&model, &Tensor::ones([2, 4])), [0.0; 6]);
 }
 
 #[test]

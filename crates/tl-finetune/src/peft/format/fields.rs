@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 /// Fields of the configuration, with errors that name them.
 #[derive(Clone, Copy)]
@@ -51,21 +51,42 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn rank(&self) -> Result<usize> {
-        let rank = self.get("r").and_then(Value::as_u64).filter(|r| (1..=65_536).contains(r));
-        Ok(rank.ok_or_else(|| self.wrong("r", "a rank of 1 to 65536"))? as usize)
+        self.fits_rank("r", self.get("r").and_then(Value::as_f64).unwrap_or(0.0))
     }
 
-    /// Numbers for some modules, by names or their ends.
-    pub(super) fn pattern(&self, name: &str) -> Result<BTreeMap<&'a str, f64>> {
-        let Some(value) = self.get(name) else { return Ok(BTreeMap::new()) };
+    /// The number of a pattern for a module, if it has one. PEFT's keys are ends of
+    /// modules, or whole ones after a `^`. Of several that fit it takes the first in
+    /// the file; here they have to agree.
+    pub(super) fn of_module(&self, name: &str, module: &str) -> Result<Option<f64>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
         let map = value.as_object().ok_or_else(|| self.wrong(name, "an object"))?;
-        map.iter()
-            .map(|(key, value)| {
-                let plain = key.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
-                let number = value.as_f64().filter(|x| plain && x.is_finite());
-                let expected = "names of modules (no regular expressions) and numbers";
-                Ok((key.as_str(), number.ok_or_else(|| self.wrong(name, expected))?))
-            })
-            .collect()
+        let mut found: Option<f64> = None;
+        for (key, value) in map {
+            let (whole, key) = match key.strip_prefix('^') {
+                Some(rest) => (true, rest.strip_suffix('$').unwrap_or(rest)),
+                None => (false, key.as_str()),
+            };
+            let plain = key.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
+            let number = value.as_f64().filter(|x| plain && x.abs() <= 1e9);
+            let expected = "names of modules (no regular expressions) and numbers";
+            let number = number.ok_or_else(|| self.wrong(name, expected))?;
+            let end = module.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
+            if module != key && (whole || !end) {
+                continue;
+            }
+            if found.is_some_and(|before| before != number) {
+                return Err(self.wrong(name, &format!("one number for `{module}`")));
+            }
+            found = Some(number);
+        }
+        Ok(found)
+    }
+
+    /// A rank that is no surprise.
+    pub(super) fn fits_rank(&self, name: &str, rank: f64) -> Result<usize> {
+        if rank.fract() == 0.0 && (1.0..=65_536.0).contains(&rank) {
+            return Ok(rank as usize);
+        }
+        Err(self.wrong(name, "ranks of 1 to 65536"))
     }
 }

@@ -51,12 +51,6 @@ struct Reader<'a> {
     places: &'a [Place],
 }
 
-/// The number of a pattern for a module; PEFT takes the first name that fits.
-fn of_module(pattern: &BTreeMap<&str, f64>, module: &str) -> Option<f64> {
-    let fits = |key: &str| module == key || module.ends_with(&format!(".{key}"));
-    pattern.iter().find(|(key, _)| fits(key)).map(|(_, x)| *x)
-}
-
 impl Reader<'_> {
     fn read(&self) -> Result<(PeftConfig, Vec<(String, Kind)>)> {
         if self.file.flag("fan_in_fan_out")? {
@@ -146,14 +140,16 @@ impl Reader<'_> {
                 return Err(file.wrong(unknown, "nothing: it is not known here"));
             }
         }
-        let (ranks, alphas) = (file.pattern("rank_pattern")?, file.pattern("alpha_pattern")?);
         for (module, place) in self.having(".lora_A.weight")? {
             let (w, dims) = (&place.tensor, place.tensor.dims());
             if w.rank() < 2 {
                 return Err(self.weights(format!("`{module}` has no matrix to adapt")));
             }
-            let rank = of_module(&ranks, module).map_or(config.rank, |r| r as usize);
-            let alpha = of_module(&alphas, module).map_or(config.alpha, |a| a as f32);
+            let rank = match file.of_module("rank_pattern", module)? {
+                Some(rank) => file.fits_rank("rank_pattern", rank)?,
+                None => config.rank,
+            };
+            let alpha = file.of_module("alpha_pattern", module)?.map_or(config.alpha, |a| a as f32);
             let a = self.tensor(module, ".lora_A.weight", &[&[rank], &dims[1..]].concat())?;
             let b = self.tensor(module, ".lora_B.weight", &[dims[0], rank])?;
             let magnitude = match config.dora {
@@ -207,7 +203,11 @@ impl Reader<'_> {
                 let (got, rank) = (weight.dims(), config.rank);
                 return Err(self.weights(format!("`{name}` is {got:?} for a rank of {rank}")));
             }
-            Ok(weight.to_tensor()?)
+            let tensor = weight.to_tensor()?;
+            if !tensor.is_finite() {
+                return Err(self.weights(format!("`{name}` holds numbers that are not finite")));
+            }
+            Ok(tensor)
         };
         let shared = (shared("base_model.vera_A", 0)?, shared("base_model.vera_B", 1)?);
         for (module, place) in self.having(".vera_lambda_b")? {

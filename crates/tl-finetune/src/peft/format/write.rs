@@ -4,11 +4,13 @@ use super::{CONFIG, PREFIX, WEIGHTS, modules};
 use crate::{
     Error, Result,
     peft::{
-        PeftConfig, manage,
+        LoraConfig, PeftConfig,
+        lora::LoraLayer,
+        manage,
         stack::{self, Kind, Slot},
     },
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use tl_nn::{Module, ModuleExt, Param, StateDict, Tensor, Weight};
 
@@ -124,12 +126,19 @@ fn parts(kind: &Kind, module: &str, path: &str, axes: usize) -> Result<Vec<(Stri
 fn describe<M: Module>(model: &M, name: &str) -> Result<Value> {
     let (mut targets, mut inputs, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     let mut config = None;
+    let (mut ranks, mut alphas) = (Map::new(), Map::new());
     for (path, param) in model.params() {
         let Some(slot) = slot(param, name) else { continue };
         config = Some(slot.config.clone());
         let module = path.strip_suffix(".weight").unwrap_or(&path).to_owned();
         match &slot.kind {
             Kind::Whole(_) => whole.push(path),
+            Kind::Lora(layer) => {
+                if let PeftConfig::Lora(common) = &*slot.config {
+                    own_rank(layer, common, &module, &mut ranks, &mut alphas);
+                }
+                targets.push(module);
+            }
             Kind::Ia3(layer) if layer.input => {
                 inputs.push(module.clone());
                 targets.push(module);
@@ -152,7 +161,7 @@ fn describe<M: Module>(model: &M, name: &str) -> Result<Value> {
             "peft_type": "LORA", "r": c.rank, "lora_alpha": c.alpha,
             "lora_dropout": c.dropout, "use_rslora": c.rank_stabilised, "use_dora": c.dora,
             "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true,
-            "rank_pattern": {}, "alpha_pattern": {},
+            "rank_pattern": ranks, "alpha_pattern": alphas,
         }),
         PeftConfig::Ia3(_) => json!({
             "peft_type": "IA3", "feedforward_modules": inputs, "fan_in_fan_out": false,
@@ -170,4 +179,25 @@ fn describe<M: Module>(model: &M, name: &str) -> Result<Value> {
         all.extend(own);
     }
     Ok(all)
+}
+
+/// Rank and alpha of a module where they are not those of the configuration, as in
+/// a combination of adapters of different modules.
+fn own_rank(
+    layer: &LoraLayer,
+    common: &LoraConfig,
+    module: &str,
+    ranks: &mut Map<String, Value>,
+    alphas: &mut Map<String, Value>,
+) {
+    let rank = layer.b.dims()[1];
+    // Without the `^` it would be any module that ends so.
+    let key = format!("^{module}$");
+    if rank != common.rank {
+        ranks.insert(key.clone(), json!(rank));
+    }
+    if layer.scale != common.scale(rank, common.alpha) {
+        let root = if common.rank_stabilised { (rank as f64).sqrt() } else { rank as f64 };
+        alphas.insert(key, json!(f64::from(layer.scale) * root));
+    }
 }
