@@ -152,6 +152,26 @@ fn functions_are_kept_wherever_they_stand() {
 }
 
 #[test]
+fn calibrated_inputs_saturate_and_bad_ones_are_named() {
+    let layer = Linear::without_bias(3, 2, &mut rng(0));
+    let typical = Tensor::from_slice(&[1.0, -0.5, 0.25], [1, 3]).unwrap();
+    let small = Int8Linear::new(&layer).unwrap().calibrated(&typical).unwrap();
+    let cx = &mut Ctx::eval();
+    let within = small.forward(&typical, cx).unwrap();
+    let exact = layer.forward(&typical, cx).unwrap().detach();
+    let off = within.sub(&exact).unwrap().abs().max([0, 1], false).unwrap().item().unwrap();
+    assert!(off < 0.02, "{off}");
+    let beyond = small.forward(&Tensor::full([1, 3], 50.0), cx).unwrap();
+    let most = small.forward(&Tensor::ones([1, 3]), cx).unwrap();
+    assert_eq!(beyond.to_vec(), most.to_vec());
+    let says = |e: tl_nn::Error, text: &str| assert!(e.to_string().contains(text), "{e}");
+    says(small.forward(&Tensor::ones([1, 4]), cx).unwrap_err(), "[.., 3]");
+    says(small.forward(&typical.requires_grad(), cx).unwrap_err(), "no gradient");
+    let odd = Tensor::full([2, 2], f32::NAN);
+    assert!(Int8Linear::from_weights(&odd, None).unwrap_err().to_string().contains("finite"));
+}
+
+#[test]
 fn what_is_no_number_is_refused_by_integers() {
     let rng = &mut rng(7);
     let x = Tensor::randn([8, 4], rng);

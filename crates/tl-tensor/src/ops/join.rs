@@ -113,14 +113,7 @@ impl<E: Elem> Tensor<E> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
-
-    fn counting(shape: [usize; 3]) -> Tensor<f64> {
-        Tensor::arange(0.0, shape.iter().product::<usize>() as f64, 1.0)
-            .unwrap()
-            .reshape(shape)
-            .unwrap()
-    }
+    use crate::{Tensor, ops::shape::tests::counting};
 
     #[test]
     fn parts_join_to_the_whole_again() {

@@ -227,10 +227,10 @@ impl<E: Elem> Tensor<E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::Tensor;
 
-    fn counting(shape: [usize; 3]) -> Tensor<f64> {
+    pub(in crate::ops) fn counting(shape: [usize; 3]) -> Tensor<f64> {
         Tensor::arange(0.0, shape.iter().product::<usize>() as f64, 1.0)
             .unwrap()
             .reshape(shape)

@@ -152,14 +152,7 @@ impl<E: Elem> Tensor<E> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Tensor;
-
-    fn counting(shape: [usize; 3]) -> Tensor<f64> {
-        Tensor::arange(0.0, shape.iter().product::<usize>() as f64, 1.0)
-            .unwrap()
-            .reshape(shape)
-            .unwrap()
-    }
+    use crate::ops::shape::tests::counting;
 
     #[test]
     fn slices_of_slices_of_transposes_are_right() {
