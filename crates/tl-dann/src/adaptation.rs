@@ -3,7 +3,7 @@
 use crate::{
     Classifier, Domains, Error, Method, Result, Validator, Warning, adapt_batch_norm,
     method::Shot,
-    objective::{METRIC, by_domain},
+    objective::{METRIC, Watch, by_domain},
     run::{Run, scores_in},
     warnings,
 };
@@ -62,8 +62,9 @@ pub struct Adaptation {
     pub balanced: bool,
     /// What the epoch whose model is kept is chosen by, without target labels;
     /// none for the last epoch. Default: information maximisation, but none for
-    /// source only and AdaBN (a baseline must not see the target) and for partial
-    /// and open sets, where it would be wrong.
+    /// source only and AdaBN (a baseline must not see the target), for partial and
+    /// open sets, where it would be wrong, and for ADDA, MCD and SHOT, which end
+    /// with their last epoch as in their papers.
     pub validator: Option<Validator>,
     /// What all randomness is drawn from. Default 0.
     pub seed: u64,
@@ -185,12 +186,17 @@ impl Adaptation {
     /// [`Method::AdaBn`] need no source data. Returns the training, if any.
     ///
     /// # Errors
-    /// Another method; as [`fit`](Self::fit).
+    /// Another method; a validator; as [`fit`](Self::fit).
     pub fn fit_source_free<M: Forward>(
         &self,
         model: &mut Classifier<M>,
         target: &Dataset,
     ) -> Result<Option<TrainReport>> {
+        if let Some(validator) = self.validator {
+            let expected = "none: without source samples no validator can judge";
+            let got = format!("{validator:?}");
+            return Err(Error::argument("source-free", "validator", got, expected));
+        }
         match self.method {
             Method::AdaBn => {
                 let _ = adapt_batch_norm(model, target, self.batch)?;
@@ -198,7 +204,7 @@ impl Adaptation {
             }
             Method::Shot => {
                 let mut fitted = model.clone();
-                let report = self.shot(&mut fitted, &target.without_targets(), 0)?;
+                let report = self.shot(&mut fitted, &target.without_targets(), 0, None)?;
                 *model = fitted;
                 Ok(Some(report))
             }
@@ -244,8 +250,12 @@ impl Adaptation {
     }
 
     pub(crate) fn trainer(&self, steps: usize, watched: bool) -> Trainer<'static> {
-        let trainer =
-            Trainer::new(self.optimizer(self.epochs * steps), self.epochs).seed(self.seed);
+        self.trainer_with(self.optimizer(self.epochs * steps), watched)
+    }
+
+    /// With another optimiser.
+    pub(crate) fn trainer_with(&self, optimizer: Optimizer, watched: bool) -> Trainer<'static> {
+        let trainer = Trainer::new(optimizer, self.epochs).seed(self.seed);
         if !watched {
             return trainer;
         }
@@ -258,14 +268,16 @@ impl Adaptation {
         model: &mut Classifier<M>,
         target: &Dataset,
         domain: usize,
+        watch: Option<Watch>,
     ) -> Result<TrainReport> {
         let was: Vec<bool> = model.params().iter().map(|(_, p)| p.is_frozen()).collect();
         let _ = model.freeze("head.**")?;
         let loader = target.batches(
             Batching::new(self.batch.min(target.len())).shuffled(self.seed).drop_last(true),
         )?;
-        let mut objective = Shot::new(target, domain);
-        let report = self.trainer(loader.len(), false).run(
+        let watched = watch.as_ref().is_some_and(|w| w.validator.is_some());
+        let mut objective = Shot::new(target, domain, watch);
+        let report = self.trainer(loader.len(), watched).run(
             model,
             |epoch| loader.epoch(epoch as u64),
             &mut objective,

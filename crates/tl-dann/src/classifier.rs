@@ -2,7 +2,7 @@
 
 use crate::Result;
 use tl_data::Dataset;
-use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, NormStats, Tensor};
+use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, NormStats, Tensor, module};
 
 /// A classifier in two parts: what is aligned between domains is the output of
 /// the encoder, `[n, d]`.
@@ -13,26 +13,7 @@ pub struct Classifier<M> {
     /// Logits `[n, c]`.
     pub head: Linear,
 }
-
-impl<M: Module> Module for Classifier<M> {
-    fn visit<'a>(&'a self, v: &mut dyn tl_nn::Visit<'a>) {
-        v.enter("encoder");
-        self.encoder.visit(v);
-        v.leave();
-        v.enter("head");
-        self.head.visit(v);
-        v.leave();
-    }
-
-    fn visit_mut(&mut self, v: &mut dyn tl_nn::VisitMut) {
-        v.enter("encoder");
-        self.encoder.visit_mut(v);
-        v.leave();
-        v.enter("head");
-        self.head.visit_mut(v);
-        v.leave();
-    }
-}
+module!(impl<M: Module> Classifier<M> { encoder, head });
 
 impl<M: Forward> Forward for Classifier<M> {
     fn forward(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Tensor> {

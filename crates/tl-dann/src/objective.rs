@@ -108,7 +108,9 @@ impl Aligned {
     fn renew<M: Forward>(&mut self, model: &Classifier<M>) -> Result<()> {
         if let Some(align) = self.align.as_mut().filter(|a| a.renews()) {
             let seen = model.see(&self.target, self.sources)?;
-            align.renew(&seen, self.epoch as f64 / self.epochs as f64)?;
+            // 1 in the last epoch that is trained, and after it.
+            let last = self.epochs.max(2) - 1;
+            align.renew(&seen, (self.epoch as f64 / last as f64).min(1.0))?;
         }
         Ok(())
     }
@@ -246,5 +248,51 @@ impl<M: Forward> Objective<Players<M>, Vec<Batch>> for Aligned {
         self.epoch += 1;
         self.renew(&players.model)?;
         Ok(self.watch.metrics(&players.model)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use std::sync::{Arc, Mutex};
+    use tl_nn::Linear;
+
+    /// Writes down at which part of the run it is renewed.
+    struct Seeing(Arc<Mutex<Vec<f64>>>);
+
+    impl Align for Seeing {
+        fn term(&self, _: &Pair<'_>, _: &mut Ctx) -> Result<Tensor> {
+            Ok(Tensor::scalar(0.0))
+        }
+
+        fn renews(&self) -> bool {
+            true
+        }
+
+        fn renew(&mut self, _: &Seen, progress: f64) -> Result<()> {
+            self.0.lock().unwrap().push(progress);
+            Ok(())
+        }
+    }
+
+    /// Self-training grows to what was asked for, not nearly.
+    #[test]
+    fn what_is_renewed_grows_from_the_first_epoch_to_the_last() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(0);
+        let x = Tensor::randn([4, 2], rng);
+        let source = Dataset::classification(x, vec![0, 1, 0, 1], ["a", "b"]).unwrap();
+        let model = Classifier { encoder: Linear::new(2, 2, rng), head: Linear::new(2, 2, rng) };
+        let domains = Domains::new(&source, &source);
+        let target = source.clone();
+        let watch = Watch { validator: None, held: source, target, domain: 1 };
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let align: Box<dyn Align> = Box::new(Seeing(seen.clone()));
+        let mut objective = Aligned::new(Some(align), &domains, watch, (1.0, 3));
+        let players = objective.players(&model, rng).unwrap();
+        for _ in 0..3 {
+            objective.validate(&players).unwrap();
+        }
+        assert_eq!(*seen.lock().unwrap(), [0.0, 0.5, 1.0, 1.0]);
     }
 }

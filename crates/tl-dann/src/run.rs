@@ -9,7 +9,7 @@ use crate::{
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tl_data::{Batching, Dataset, Several};
-use tl_nn::{Forward, Linear, ModuleExt, TrainReport, Trainer};
+use tl_nn::{Forward, Linear, ModuleExt, TrainReport};
 
 /// The data of a run, split.
 pub(crate) struct Run<'a> {
@@ -65,7 +65,8 @@ impl<'a> Run<'a> {
             Method::Mcd { steps } => self.mcd(model, steps),
             Method::Shot => {
                 self.align(model, None, false)?;
-                settings.shot(model, self.domains.target(), domain)
+                let watch = self.watch(true)?;
+                settings.shot(model, self.domains.target(), domain, Some(watch))
             }
             Method::PseudoLabels { confidence } => {
                 self.align(model, None, false)?;
@@ -91,6 +92,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What the epochs of a stage are judged by, if it is the one that counts.
+    fn watch(&self, choose: bool) -> Result<Watch> {
+        let validator = self.settings.validator.filter(|_| choose);
+        let (target, domain) = (self.domains.some_target(2000)?, self.domains.target_domain());
+        Ok(Watch { validator, held: self.held.clone(), target, domain })
+    }
+
     fn align<M: Forward>(
         &mut self,
         model: &mut Classifier<M>,
@@ -98,14 +106,12 @@ impl<'a> Run<'a> {
         choose: bool,
     ) -> Result<TrainReport> {
         let settings = self.settings;
-        let validator = settings.validator.filter(|_| choose);
-        let target = self.domains.some_target(2000)?;
-        let domain = self.domains.target_domain();
-        let watch = Watch { validator, held: self.held.clone(), target, domain };
+        let watch = self.watch(choose)?;
+        let watched = watch.validator.is_some();
         let numbers = (settings.weight, settings.epochs);
         let mut objective = Aligned::new(align, &self.domains, watch, numbers);
         let mut players = objective.players(model, &mut self.rng)?;
-        let report = settings.trainer(self.data.len(), validator.is_some()).run(
+        let report = settings.trainer(self.data.len(), watched).run(
             &mut players,
             |epoch| self.data.epoch(epoch as u64),
             &mut objective,
@@ -118,7 +124,9 @@ impl<'a> Run<'a> {
         let settings = self.settings;
         let width = model.head.weight.dims()[1];
         let discriminator = Discriminator::new(width, 128, &mut self.rng);
-        let mut objective = Adda::new(&model.encoder);
+        let watch = self.watch(true)?;
+        let watched = watch.validator.is_some();
+        let mut objective = Adda::new(&model.encoder, watch);
         let mut target = model.clone();
         // The head belongs to the source: it gets no gradient.
         let _ = target.freeze("head.**")?;
@@ -128,7 +136,7 @@ impl<'a> Run<'a> {
         let optimizer = settings
             .optimizer(settings.epochs * self.data.len())
             .group("model.**", |group| group.lr_factor(0.1))?;
-        let report = Trainer::new(optimizer, settings.epochs).seed(settings.seed).run(
+        let report = settings.trainer_with(optimizer, watched).run(
             &mut players,
             |epoch| self.data.epoch(epoch as u64),
             &mut objective,
@@ -143,9 +151,11 @@ impl<'a> Run<'a> {
         let second = Linear::new(width, classes, &mut self.rng);
         let all = settings.epochs * self.data.len();
         let optimizer = |steps: usize| settings.optimizer(all * steps);
-        let mut objective = Mcd::new(steps, self.domains.target_domain(), &optimizer);
+        let watch = self.watch(true)?;
+        let watched = watch.validator.is_some();
+        let mut objective = Mcd::new(steps, watch, &optimizer);
         let mut players = McdPlayers { model: model.clone(), second };
-        let report = settings.trainer(self.data.len(), false).run(
+        let report = settings.trainer(self.data.len(), watched).run(
             &mut players,
             |epoch| self.data.epoch(epoch as u64),
             &mut objective,

@@ -158,6 +158,17 @@ fn tent_adapts_while_it_predicts_and_recovers_from_collapse() {
     let x = target.features().index_select(0, &only.into()).unwrap();
     let first = tent.predict(&x).unwrap().to_vec();
     assert_eq!(tent.predict(&x).unwrap().to_vec(), first);
+    // Adapted to this very batch, not only normalised by it.
+    tent.reset().unwrap();
+    let mut fresh = Tent::new(tent.model().clone(), TentSettings::default()).unwrap();
+    assert_ne!(fresh.predict(&x).unwrap().to_vec(), first);
+    for wrong in [
+        TentSettings { lr: -1e-3, ..TentSettings::default() },
+        TentSettings { collapse: f64::NAN, ..TentSettings::default() },
+        TentSettings { reset_every: Some(0), ..TentSettings::default() },
+    ] {
+        assert!(Tent::new(fresh.model().clone(), wrong).is_err(), "{wrong:?}");
+    }
     assert!(Tent::new(Linear::new(4, 2, &mut rng(0)), TentSettings::default()).is_err());
 }
 
@@ -181,6 +192,7 @@ fn features_are_aligned() {
     let apart = |a: &Tensor, b: &Tensor| shift_test(a, b, 30, 0).unwrap().mmd;
     assert!(apart(&zs, &zt) < 0.5 * apart(s, t));
     assert!(transfer_components(s, t, 0, 1.0, None).is_err());
+    assert!(transfer_components(s, t, 2, 1.0, Some(0.0)).is_err());
 }
 
 #[test]
@@ -247,6 +259,14 @@ fn validators_prefer_what_is_better() {
         score(CentroidDistance, &sure, &x, &sure) > score(CentroidDistance, &sure, &far, &sure)
     );
     assert!(score(NeighbourhoodDensity, &sure, &x, &sure).is_finite());
+    // A large target is looked at evenly, in whatever order its classes come.
+    let many = |class: &dyn Fn(usize) -> usize| {
+        let labels: Vec<usize> = (0..4000).map(class).collect();
+        Tensor::one_hot(&labels.into(), 2).unwrap().mul_scalar(6.0)
+    };
+    let (sorted, mixed) = (many(&|i| i / 2000), many(&|i| i / 2 % 2));
+    let dense = |l: &Tensor| score(NeighbourhoodDensity, &sure, &x, l);
+    approx::assert_abs_diff_eq!(dense(&sorted), dense(&mixed), epsilon = 1e-6);
 }
 
 #[test]

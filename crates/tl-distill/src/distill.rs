@@ -3,7 +3,7 @@
 use crate::{Error, Hint, Ramp, Relation, Result, Soft, Storage};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use tl_data::{Dataset, Targets};
+use tl_data::{Batching, Dataset, Loader, Targets};
 use tl_nn::{AdamW, Optimizer, Schedule, Trainer};
 
 /// How a student learns from a teacher. Plain data; the work is done by
@@ -49,7 +49,7 @@ pub struct Distill {
     pub storage: Storage,
     /// Passes over the data.
     pub epochs: usize,
-    /// Samples of a batch.
+    /// Samples of a batch. A last one of less than three is left out.
     pub batch: usize,
     /// The highest learning rate.
     pub lr: f32,
@@ -194,6 +194,15 @@ impl Distill {
         (own.soft_weight, own.hard_weight) = (0.0, 1.0);
         (own.hard_ramp, own.soft_ramp, own.hint_ramp) = (None, None, None);
         own
+    }
+
+    /// The batches of this budget. A last one of one or two samples is left out:
+    /// losses between samples need three, batch normalisation two.
+    pub(crate) fn loader(&self, data: &Dataset) -> Result<Loader> {
+        let n = data.len();
+        let short = n > self.batch && (1..3).contains(&(n % self.batch.max(1)));
+        let batching = Batching::new(self.batch).shuffled(self.seed).drop_last(short);
+        Ok(data.batches(batching)?)
     }
 
     /// The training loop of this budget.

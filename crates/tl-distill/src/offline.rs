@@ -8,7 +8,7 @@ use crate::{
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tl_data::{Batch, Batching, Dataset, Targets};
+use tl_data::{Batch, Dataset, Targets};
 use tl_nn::{CrossEntropy, Ctx, Forward, Losses, Objective, Reduction, Tensor, TrainReport, loss};
 
 impl Distill {
@@ -118,6 +118,10 @@ impl Distill {
             let expected = format!("outputs for the {} samples of the data", data.len());
             return wrong("stored", format!("for {}", stored.len()), &expected);
         }
+        if stored.samples() != crate::cache::samples(data) {
+            let expected = "those of the data, in their order";
+            return wrong("stored", "outputs for other samples".into(), expected);
+        }
         if stored.views() > 1 {
             return wrong("stored", format!("{} views", stored.views()), "1: use `fit_augmented`");
         }
@@ -166,7 +170,7 @@ impl Job<'_> {
         data: &Dataset,
     ) -> Result<TrainReport> {
         let setup = self.setup;
-        let loader = data.batches(Batching::new(setup.batch).shuffled(setup.seed))?;
+        let loader = setup.loader(data)?;
         let mut rng = ChaCha8Rng::seed_from_u64(setup.seed ^ 0x6372_6400);
         let memory = |h: &Hint| match h.relation {
             Relation::Crd { dimension, negatives } => {

@@ -1,7 +1,7 @@
 //! Who teaches whom: generations, peers, assistants.
 
-use crate::{Distill, Error, Result, kd, offline::task_loss};
-use tl_data::{Batching, Dataset};
+use crate::{Distill, Error, Ramp, Result, kd, offline::task_loss};
+use tl_data::Dataset;
 use tl_nn::{Forward, Losses, Module, Tensor, TrainReport, Visit, VisitMut};
 
 impl Distill {
@@ -69,8 +69,8 @@ impl Distill {
     ///
     /// at temperature `T`, with `T²`. The paper has both weights and `T` at 1:
     /// `Distill::kd(1.0).weights(1.0, 1.0)`. All peers step at once, on the same
-    /// batch, while the paper updates them in turns. Hints and cache are not
-    /// used.
+    /// batch, while the paper updates them in turns. Ramps of weights and
+    /// temperature count; hints and cache are not used.
     ///
     /// # Errors
     /// Fewer than two peers; a loss other than [`Soft::Kd`](crate::Soft::Kd);
@@ -84,13 +84,18 @@ impl Distill {
             let got = format!("{:?}", self.soft);
             return Err(Error::argument("mutual", "soft", got, "`Soft::Kd`"));
         };
-        let loader = data.batches(Batching::new(self.batch).shuffled(self.seed))?;
+        let loader = self.loader(data)?;
         let mut cohort = Cohort(peers.to_vec());
         let others = (peers.len() - 1) as f64;
         let report = self.trainer(loader.len()).fit(
             &mut cohort,
             |epoch| loader.epoch(epoch as u64),
             |model: &Cohort<S>, batch, cx| {
+                let progress = cx.progress();
+                let ramp = |ramp: Option<Ramp>| ramp.map_or(1.0, |r| r.at(progress));
+                let hard = self.hard_weight * ramp(self.hard_ramp);
+                let soft = self.soft_weight * ramp(self.soft_ramp);
+                let temperature = self.temperature.map_or(temperature, |t| t.at(progress));
                 let outputs = model.0.iter().map(|p| p.forward(&batch.features, cx));
                 let outputs = outputs.collect::<tl_nn::Result<Vec<_>>>()?;
                 let (mut task, mut teach) = (Tensor::scalar(0.0), Tensor::scalar(0.0));
@@ -103,9 +108,7 @@ impl Distill {
                         teach = teach.add(&part.mul_scalar((1.0 / others) as f32))?;
                     }
                 }
-                let total = task
-                    .mul_scalar(self.hard_weight as f32)
-                    .add(&teach.mul_scalar(self.soft_weight as f32))?;
+                let total = task.mul_scalar(hard as f32).add(&teach.mul_scalar(soft as f32))?;
                 Ok(Losses::new(total).part("hard", &task).part("soft", &teach))
             },
         )?;

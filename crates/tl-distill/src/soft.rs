@@ -1,8 +1,8 @@
 //! Which loss carries the teacher's outputs.
 
 use crate::{
-    Result, dist, dkd, embedding_cosine, kd, logit_mse, mean_probabilities, multi_teacher_kd,
-    pseudo_label, similarity_kl, standardised_kd,
+    Result, dist, dkd, embedding_cosine, kd, logit::shares, logit_mse, mean_probabilities,
+    multi_teacher_kd, pseudo_label, similarity_kl, standardised_kd,
 };
 use serde::{Deserialize, Serialize};
 use tl_nn::{Indices, Tensor};
@@ -131,16 +131,9 @@ impl Soft {
 
 /// The weighted mean of outputs; without weights all count alike.
 fn mean(all: &[&Tensor], weights: Option<&[f64]>) -> Result<Tensor> {
-    let even = vec![1.0; all.len()];
-    let weights = weights.unwrap_or(&even);
-    let total: f64 = weights.iter().sum();
-    if weights.len() != all.len() || !weights.iter().all(|w| *w >= 0.0) || total <= 0.0 {
-        let expected = format!("{} numbers from 0 on, not all 0", all.len());
-        return Err(crate::Error::argument("soft", "weights", format!("{weights:?}"), expected));
-    }
-    let mut sum = all[0].mul_scalar((weights[0] / total) as f32);
-    for (x, w) in all.iter().zip(weights).skip(1) {
-        sum = sum.add(&x.mul_scalar((w / total) as f32))?;
+    let mut sum = Tensor::scalar(0.0);
+    for (x, share) in all.iter().zip(shares("soft", weights, all.len())?) {
+        sum = sum.add(&x.mul_scalar(share as f32))?;
     }
     Ok(sum)
 }

@@ -128,6 +128,15 @@ impl Synthesis {
             let got = format!("{low} to {high}");
             return Err(Error::argument(WHAT, "range", got, "two finite numbers in order"));
         }
+        for (name, weight) in [
+            ("statistics", self.statistics),
+            ("smoothness", self.smoothness),
+            ("energy", self.energy),
+        ] {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(Error::argument(WHAT, name, weight, "a finite number from 0 on"));
+            }
+        }
         if classes < 2 {
             return Err(Error::argument(WHAT, "classes", classes, "at least 2"));
         }

@@ -128,6 +128,64 @@ fn integers_compute_what_the_rounded_network_computes() {
     }
 }
 
+/// A ReLU belongs to an affine layer only where it stands right behind it.
+#[test]
+fn functions_are_kept_wherever_they_stand() {
+    let rng = &mut rng(6);
+    let x = Tensor::randn([64, 1, 6, 6], rng);
+    let conv = |rng: &mut ChaCha8Rng| Sequential::new().push(Conv2d::new(1, 4, 3, rng));
+    let head = Linear::new(64, 3, rng);
+    let sure = |mut layer: Linear| {
+        layer.weight.update(|w| w.iter_mut().for_each(|w| *w *= 40.0));
+        layer
+    };
+    let wide = Sequential::new().push(Flatten).push(sure(Linear::new(36, 64, rng)));
+    for net in [
+        conv(rng).push(Flatten).push(Act::Relu).push(head.clone()),
+        wide.push(Act::Relu).push(Act::Relu6).push(head),
+    ] {
+        let small = Int8Network::new(&net, &x).unwrap();
+        let (exact, near) = (outputs(&net, &x).unwrap(), outputs(&small, &x).unwrap());
+        let scale = exact.abs().max(.., false).unwrap().item().unwrap();
+        assert!(off(&exact, &near) < 0.1 * scale, "{} of {scale}", off(&exact, &near));
+    }
+}
+
+#[test]
+fn calibrated_inputs_saturate_and_bad_ones_are_named() {
+    let layer = Linear::without_bias(3, 2, &mut rng(0));
+    let typical = Tensor::from_slice(&[1.0, -0.5, 0.25], [1, 3]).unwrap();
+    let small = Int8Linear::new(&layer).unwrap().calibrated(&typical).unwrap();
+    let cx = &mut Ctx::eval();
+    let within = small.forward(&typical, cx).unwrap();
+    let exact = layer.forward(&typical, cx).unwrap().detach();
+    let off = within.sub(&exact).unwrap().abs().max([0, 1], false).unwrap().item().unwrap();
+    assert!(off < 0.02, "{off}");
+    let beyond = small.forward(&Tensor::full([1, 3], 50.0), cx).unwrap();
+    let most = small.forward(&Tensor::ones([1, 3]), cx).unwrap();
+    assert_eq!(beyond.to_vec(), most.to_vec());
+    let says = |e: tl_nn::Error, text: &str| assert!(e.to_string().contains(text), "{e}");
+    says(small.forward(&Tensor::ones([1, 4]), cx).unwrap_err(), "[.., 3]");
+    says(small.forward(&typical.requires_grad(), cx).unwrap_err(), "no gradient");
+    let odd = Tensor::full([2, 2], f32::NAN);
+    assert!(Int8Linear::from_weights(&odd, None).unwrap_err().to_string().contains("finite"));
+}
+
+#[test]
+fn what_is_no_number_is_refused_by_integers() {
+    let rng = &mut rng(7);
+    let x = Tensor::randn([8, 4], rng);
+    let layer = Linear::new(4, 3, rng);
+    let net = Int8Network::new(&Sequential::new().push(layer.clone()), &x).unwrap();
+    let small = Int8Linear::new(&layer).unwrap();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let x = Tensor::full([2, 4], bad);
+        for said in [net.forward(&x, &mut Ctx::eval()), small.forward(&x, &mut Ctx::eval())] {
+            assert!(said.unwrap_err().to_string().contains("finite numbers"));
+        }
+    }
+}
+
 #[test]
 fn training_with_rounding_learns_and_keeps_its_paths() {
     let (train, test) = halves();
@@ -255,6 +313,8 @@ fn made_up_inputs_teach_more_than_noise() {
     assert!(made > noise + 0.1 && made > 0.4, "{made} {noise}");
     assert!(Synthesis::new(0).run(&teacher, &[1, 8, 8], 10).is_err());
     assert!(Synthesis::new(9).range(1.0, 0.0).run(&teacher, &[1, 8, 8], 10).is_err());
+    let away = Synthesis { smoothness: -1.0, ..Synthesis::new(9) };
+    assert!(away.run(&teacher, &[1, 8, 8], 10).is_err());
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Fine-tuning and its parts.
 
+#[path = "common/fails.rs"]
+mod fails;
+
+use fails::Fails;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
 use tl_data::{Dataset, samples};
 use tl_finetune::{
     CoTuning, Delta, FineTune, Method, Penalty, R3fNoise, StartingPoint, Statistics,
@@ -13,8 +13,8 @@ use tl_finetune::{
     r3f, rank_checkpoints, refresh_statistics, soup, spectral_shrinkage,
 };
 use tl_nn::{
-    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, Module, ModuleExt, Sequential,
-    Tensor, Visit, VisitMut, metric::accuracy,
+    Act, BatchNorm1d, Ctx, Flatten, Forward, Linear, LrFinder, ModuleExt, Sequential, Tensor,
+    metric::accuracy,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -272,40 +272,6 @@ fn lp_ft_trains_the_head_alone_first() {
         alone[0].history.records[0].train["loss"]
     );
     assert_ne!(numbers(&model, "body.weight"), numbers(&start, "body.weight"));
-}
-
-/// A network that fails after so many passes: a power cut.
-#[derive(Clone)]
-struct Fails {
-    net: Sequential,
-    left: Arc<AtomicUsize>,
-}
-
-impl Fails {
-    fn after(net: Sequential, passes: usize) -> Self {
-        Self { net, left: Arc::new(AtomicUsize::new(passes)) }
-    }
-}
-
-impl Module for Fails {
-    fn visit<'a>(&'a self, v: &mut dyn Visit<'a>) {
-        self.net.visit(v);
-    }
-
-    fn visit_mut(&mut self, v: &mut dyn VisitMut) {
-        self.net.visit_mut(v);
-    }
-}
-
-impl Forward for Fails {
-    fn forward(&self, x: &Tensor, cx: &mut Ctx) -> tl_nn::Result<Tensor> {
-        let left = self.left.load(Ordering::SeqCst);
-        if left == 0 {
-            return Err(tl_nn::Error::other("power cut"));
-        }
-        self.left.store(left - 1, Ordering::SeqCst);
-        self.net.forward(x, cx)
-    }
 }
 
 #[test]

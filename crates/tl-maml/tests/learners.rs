@@ -306,8 +306,14 @@ fn reports_compare_and_are_saved() {
 fn settings_that_make_no_sense_are_refused() {
     let net = curve_net;
     let message = |e: Error| e.to_string();
+    let nothing = Maml::new(1, 0.1).adapt(Adapt::Except("fc.**".into()));
+    let error = nothing.learner(net()).unwrap_err().to_string();
+    assert!(error.contains("names a weight"), "{error}");
     let wrong = Maml::new(1, 0.1).adapt(Adapt::Only("fc.**".into()));
     assert!(message(wrong.learner(net()).unwrap_err()).contains("at least one trainable weight"));
+    let imaml =
+        IMaml::new(3, -0.1).adapted(&net(), &Curves::sinusoid().task(0, 0).unwrap().support, mse);
+    assert!(message(imaml.unwrap_err()).contains("rate above 0"));
     assert!(message(Maml::new(1, f32::NAN).learner(net()).unwrap_err()).contains("rate is NaN"));
     let wrong = Maml { multi_step: 2.0, ..Maml::new(1, 0.1) };
     assert!(message(wrong.learner(net()).unwrap_err()).contains("multi_step is 2.0"));

@@ -47,7 +47,8 @@ impl Sampling {
                 return Err(Error::argument("sampling", "temperature", t, expected));
             }
             Self::Uniform | Self::Together => 0.0,
-            Self::Annealed => 1.0 - 0.8 * epoch as f64 / (epochs.max(2) - 1) as f64,
+            // A run that is longer than was said stays at its end.
+            Self::Annealed => 1.0 - 0.8 * (epoch as f64 / (epochs.max(2) - 1) as f64).min(1.0),
         };
         let weights: Vec<f64> = sizes.iter().map(|&n| (n as f64).powf(power)).collect();
         let total: f64 = weights.iter().sum();

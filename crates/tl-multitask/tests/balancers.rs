@@ -248,6 +248,9 @@ fn gradnorm_takes_the_step_of_the_paper() {
     assert!(state.weights[1] == 1.0 && state.initial[1].is_nan());
     assert!(state.update(&[0], &[1.0], &[0.0], 1.5, 0.1).is_err());
     assert!(state.update(&[0], &[1.0, 2.0], &[1.0], 1.5, 0.1).is_err());
+    let before = state.clone();
+    assert!(state.update(&[0, 1], &[f64::NAN, 2.0], &[1.0, 1.0], 1.5, 0.1).is_err());
+    assert!(state.weights == before.weights);
 }
 
 /// Weights of 128 tasks, with as many numbers as gradients have in a small and in

@@ -32,6 +32,7 @@ fn orders_follow_sizes_and_temperature() {
     assert!((part(Sampling::Annealed, 0) - 0.9).abs() < 0.02);
     let last = 9.0_f64.powf(0.2) / (9.0_f64.powf(0.2) + 1.0);
     assert!((part(Sampling::Annealed, 10) - last).abs() < 0.03);
+    assert!((part(Sampling::Annealed, 30) - last).abs() < 0.03, "it stays there");
     let order = |sampling, sizes: &[usize]| task_order(sampling, sizes, (0, 1), 3, 0);
     assert!(order(Sampling::Uniform, &[1, 0]).is_err());
     assert!(order(Sampling::Temperature(0.5), &[1]).is_err());

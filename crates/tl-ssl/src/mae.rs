@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Health, HidePatches, Pretrained, Result, Training, Views, health, mae_loss, patchify,
+    training::training_setters,
 };
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -50,6 +51,8 @@ pub struct Mae {
     pub training: Training,
 }
 
+training_setters!(Mae);
+
 impl Mae {
     /// For an encoder with patches of this side, with the defaults.
     pub fn new(patch: usize) -> Self {
@@ -61,27 +64,6 @@ impl Mae {
             standardise: false,
             training: Training::default(),
         }
-    }
-
-    /// Sets the passes over the data.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.training.epochs = epochs;
-        self
-    }
-
-    /// Sets the samples of a step.
-    #[must_use]
-    pub fn batch(mut self, batch: usize) -> Self {
-        self.training.batch = batch;
-        self
-    }
-
-    /// Sets what all randomness is drawn from.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.training.seed = seed;
-        self
     }
 
     /// Standardises the pixels of a patch first.

@@ -1,7 +1,7 @@
 //! The methods by name, with their settings.
 
 use crate::{
-    VicReg,
+    Error, Result, VicReg,
     corrupt::{HidePatches, SwapColumns},
 };
 use serde::{Deserialize, Serialize};
@@ -174,6 +174,30 @@ impl Method {
     /// VIME as in the paper.
     pub fn vime() -> Self {
         Self::Vime { swap: SwapColumns { part: 0.3 }, alpha: 2.0 }
+    }
+
+    /// That settings which no loss looks at are in their range.
+    pub(crate) fn check(self) -> Result<()> {
+        let weight = |x: f64| x.is_finite() && x >= 0.0;
+        let wrong =
+            |name, got: String, expected: &str| Err(Error::argument("method", name, got, expected));
+        match self {
+            Self::VicReg(VicReg { invariance: a, variance: b, covariance: c, .. })
+                if ![a, b, c].into_iter().all(weight) =>
+            {
+                wrong("weights", format!("{a}, {b}, {c}"), "finite numbers from 0")
+            }
+            Self::BarlowTwins { lambda: x } | Self::Vime { alpha: x, .. } if !weight(x) => {
+                wrong("lambda or alpha", x.to_string(), "a finite number from 0")
+            }
+            Self::Byol { decay } | Self::Dino { decay, .. } if !(0.0..=1.0).contains(&decay) => {
+                wrong("decay", decay.to_string(), "0 to 1, such as 0.99")
+            }
+            Self::SwAv { prototypes } | Self::Dino { prototypes, .. } if prototypes < 2 => {
+                wrong("prototypes", prototypes.to_string(), "2 or more")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What to do if features collapse.

@@ -1,9 +1,10 @@
 //! The builder: an encoder, unlabelled samples, views of each.
 
 use crate::{
-    Columns, Error, Health, Method, Result, Rule, Training, Views, Watch, health,
+    Columns, Error, Health, Method, Result, Training, Views, Watch, health,
     pretext::{Fallen, Monitor, Pretext},
     task::{Net, Sizes, Task, flat},
+    training::training_setters,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -80,54 +81,14 @@ pub struct Pretrained {
     pub health: Health,
 }
 
+training_setters!(Pretrain);
+
 impl Pretrain {
     /// With the defaults.
     pub fn new(method: Method) -> Self {
         let training = Training::default();
         let (width, layers, least_spread) = (width(), layers(), least_spread());
         Self { method, training, width, layers, least_spread, chunk: None }
-    }
-
-    /// Sets the passes over the data.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.training.epochs = epochs;
-        self
-    }
-
-    /// Sets the samples of a step.
-    #[must_use]
-    pub fn batch(mut self, batch: usize) -> Self {
-        self.training.batch = batch;
-        self
-    }
-
-    /// Sets the rate.
-    #[must_use]
-    pub fn lr(mut self, lr: f32) -> Self {
-        self.training.lr = lr;
-        self
-    }
-
-    /// Sets the optimiser.
-    #[must_use]
-    pub fn rule(mut self, rule: Rule) -> Self {
-        self.training.rule = rule;
-        self
-    }
-
-    /// Sets what all randomness is drawn from.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.training.seed = seed;
-        self
-    }
-
-    /// Saves a checkpoint after every epoch, and goes on from one that is there.
-    #[must_use]
-    pub fn checkpoint(mut self, path: impl Into<std::path::PathBuf>) -> Self {
-        self.training.checkpoint = Some(path.into());
-        self
     }
 
     /// Sets the part of a batch that is in memory at once.

@@ -55,6 +55,63 @@ impl Default for Training {
     }
 }
 
+/// The setters of [`Training`], for a builder with a field `training`.
+macro_rules! training_setters {
+    ($Builder:ident) => {
+        impl $Builder {
+            /// Sets the passes over the data.
+            #[must_use]
+            pub fn epochs(mut self, epochs: usize) -> Self {
+                self.training.epochs = epochs;
+                self
+            }
+
+            /// Sets the samples of a step.
+            #[must_use]
+            pub fn batch(mut self, batch: usize) -> Self {
+                self.training.batch = batch;
+                self
+            }
+
+            /// Sets the rate.
+            #[must_use]
+            pub fn lr(mut self, lr: f32) -> Self {
+                self.training.lr = lr;
+                self
+            }
+
+            /// Sets the decay of weights.
+            #[must_use]
+            pub fn weight_decay(mut self, weight_decay: f32) -> Self {
+                self.training.weight_decay = weight_decay;
+                self
+            }
+
+            /// Sets the optimiser.
+            #[must_use]
+            pub fn rule(mut self, rule: $crate::Rule) -> Self {
+                self.training.rule = rule;
+                self
+            }
+
+            /// Sets what all randomness is drawn from.
+            #[must_use]
+            pub fn seed(mut self, seed: u64) -> Self {
+                self.training.seed = seed;
+                self
+            }
+
+            /// Saves a checkpoint after every epoch, and goes on from one that is there.
+            #[must_use]
+            pub fn checkpoint(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+                self.training.checkpoint = Some(path.into());
+                self
+            }
+        }
+    };
+}
+pub(crate) use training_setters;
+
 impl Training {
     /// The batches of a set; the number of steps in all.
     pub(crate) fn loader(&self, data: &Dataset) -> Result<(Loader, u64)> {
@@ -76,7 +133,7 @@ impl Training {
         steps: u64,
         objective: &mut impl Objective<M, Batch>,
     ) -> tl_nn::Result<TrainReport> {
-        let schedule = Schedule::cosine(steps, 0.0).warmup(steps / 10);
+        let schedule = Schedule::warmup_cosine(steps / 10, steps);
         let optimizer = match self.rule {
             Rule::AdamW => Optimizer::new(AdamW::new(self.lr).weight_decay(self.weight_decay)),
             Rule::Lars => {

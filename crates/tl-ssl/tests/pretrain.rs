@@ -370,6 +370,22 @@ fn samples_that_do_not_fit_are_refused() {
     assert!(why(Method::masked(2)).contains("pictures"));
     assert!(why(Method::Jigsaw { grid: 2, orders: 30 }).contains("24 orders"));
     assert!(why(Method::MoCo { temperature: 0.2, momentum: 2.0, queue: 8 }).contains("momentum"));
+    let upside_down = VicReg { variance: -1.0, ..VicReg::default() };
+    for method in [
+        Method::VicReg(upside_down),
+        Method::BarlowTwins { lambda: f64::NAN },
+        Method::Byol { decay: 1.5 },
+        Method::Dino { prototypes: 8, decay: -0.1, temperature: 0.04 },
+        Method::SwAv { prototypes: 1 },
+        Method::Vime { swap: SwapColumns { part: 0.3 }, alpha: -2.0 },
+        Method::SimClr { temperature: 0.0 },
+    ] {
+        assert!(why(method).contains("expected"), "{method:?}");
+    }
+    let backwards = Pretrain::new(Method::simclr()).lr(-1e-3);
+    let error =
+        backwards.fit(&mut Linear::new(64, 8, &mut ChaCha8Rng::seed_from_u64(0)), &rows, &Same);
+    assert!(error.unwrap_err().to_string().contains("finite rate"));
     let unlabelled = rows.without_targets();
     assert!(Pretrain::new(Method::sup_con()).fit(&mut net, &unlabelled, &Same).is_err());
 }

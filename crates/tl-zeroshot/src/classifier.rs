@@ -100,8 +100,8 @@ impl ZeroShot {
         if !by.is_finite() {
             return Err(Error::argument("handicap", "by", by, "a finite number"));
         }
-        for name in names {
-            let at = self.classes.position(name)?;
+        let places = names.iter().map(|name| self.classes.position(name));
+        for at in places.collect::<Result<Vec<_>>>()? {
             self.handicaps[at] = by;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Two encoders, one space: contrastive training in the manner of CLIP.
 
 use crate::{Result, semantics::unit_rows};
-use tl_nn::{CrossEntropy, Ctx, Forward, Indices, Module, Param, Tensor};
+use tl_nn::{CrossEntropy, Ctx, Forward, Indices, Module, Param, Tensor, module};
 
 /// The symmetric contrastive loss of `n` pairs (Radford et al. 2021, figure 3):
 /// the mean of the cross entropies over rows and columns of
@@ -30,32 +30,7 @@ pub struct DualEncoder<A, B> {
     /// The logarithm of what cosines are multiplied by. Begins at `ln(1/0.07)`.
     pub log_scale: Param,
 }
-
-impl<A: Module, B: Module> Module for DualEncoder<A, B> {
-    fn visit<'a>(&'a self, v: &mut dyn tl_nn::Visit<'a>) {
-        v.enter("samples");
-        self.samples.visit(v);
-        v.leave();
-        v.enter("descriptions");
-        self.descriptions.visit(v);
-        v.leave();
-        v.enter("log_scale");
-        self.log_scale.visit(v);
-        v.leave();
-    }
-
-    fn visit_mut(&mut self, v: &mut dyn tl_nn::VisitMut) {
-        v.enter("samples");
-        self.samples.visit_mut(v);
-        v.leave();
-        v.enter("descriptions");
-        self.descriptions.visit_mut(v);
-        v.leave();
-        v.enter("log_scale");
-        self.log_scale.visit_mut(v);
-        v.leave();
-    }
-}
+module!(impl<A: Module, B: Module> DualEncoder<A, B> { samples, descriptions, log_scale });
 
 impl<A: Forward, B: Forward> DualEncoder<A, B> {
     /// Two encoders whose outputs have the same length.

@@ -2,6 +2,7 @@
 
 use crate::{Compatibility, Error, Result, Split, Test};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tl_nn::{Tensor, metric::predictions};
 
 /// The mean over the classes that occur in `truth` of the part of their samples
@@ -15,19 +16,15 @@ pub fn per_class_accuracy(predicted: &[usize], truth: &[usize]) -> Result<f64> {
         let expected = "a prediction for each of at least one sample";
         return Err(Error::argument("per-class accuracy", "predicted", got, expected));
     }
-    let classes = truth.iter().max().map_or(0, |m| m + 1);
-    let (mut right, mut all) = (vec![0_u32; classes], vec![0_u32; classes]);
+    // Of every class its samples that are right, and all.
+    let mut classes: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
     for (&p, &t) in predicted.iter().zip(truth) {
-        all[t] += 1;
-        right[t] += u32::from(p == t);
+        let (right, all) = classes.entry(t).or_default();
+        *right += u32::from(p == t);
+        *all += 1;
     }
-    let parts: Vec<f64> = right
-        .iter()
-        .zip(&all)
-        .filter(|(_, n)| **n > 0)
-        .map(|(r, n)| f64::from(*r) / f64::from(*n))
-        .collect();
-    Ok(parts.iter().sum::<f64>() / parts.len() as f64)
+    let parts = classes.values().map(|&(right, all)| f64::from(right) / f64::from(all));
+    Ok(parts.sum::<f64>() / classes.len() as f64)
 }
 
 /// `2us / (u + s)`, 0 if both are.
@@ -80,8 +77,21 @@ struct Sides {
     unseen: (f32, bool),
 }
 
-fn sides(scores: &Tensor, truth: &[usize], seen: usize) -> Result<Vec<Sides>> {
-    let (classes, values) = (scores.size(1)?, scores.to_vec());
+/// `seen` of `classes` come first.
+fn sides(scores: &Tensor, truth: &[usize], [seen, classes]: [usize; 2]) -> Result<Vec<Sides>> {
+    let wrong =
+        |name, got: String, expected: String| Err(Error::argument("curve", name, got, expected));
+    if scores.dims() != [truth.len(), classes] {
+        let expected = format!("[{}, {classes}], samples and classes", truth.len());
+        return wrong("scores", format!("{:?}", scores.dims()), expected);
+    }
+    if let Some(bad) = truth.iter().find(|t| **t >= classes) {
+        return wrong("label", bad.to_string(), format!("below {classes}, the classes"));
+    }
+    if !scores.is_finite() {
+        return wrong("scores", "NaN or infinite".into(), "finite numbers".into());
+    }
+    let values = scores.to_vec();
     Ok(truth
         .iter()
         .enumerate()
@@ -102,7 +112,8 @@ fn sides(scores: &Tensor, truth: &[usize], seen: usize) -> Result<Vec<Sides>> {
 /// `seen` of them; labels are among `all`.
 ///
 /// # Errors
-/// No sample or class on one side; shapes that do not fit.
+/// No sample or class on one side; shapes that do not fit; a label that is no
+/// class; scores that are not finite.
 pub fn seen_unseen_curve(
     model: &dyn Compatibility,
     seen_test: &Test,
@@ -125,7 +136,11 @@ pub fn seen_unseen_curve(
     }
     let mut samples = Vec::new();
     for test in [seen_test, unseen_test] {
-        samples.extend(sides(&model.scores(&test.features, all.table())?, &test.labels, seen)?);
+        samples.extend(sides(
+            &model.scores(&test.features, all.table())?,
+            &test.labels,
+            [seen, all.len()],
+        )?);
     }
     // A sample changes sides where the calibration passes the difference.
     let mut order: Vec<usize> = (0..samples.len()).collect();

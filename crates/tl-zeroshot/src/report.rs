@@ -41,8 +41,8 @@ fn calibration(method: &dyn Method, seen: &Seen, folds: usize, seed: u64) -> Res
     let parts = seen.class_folds(folds, seed)?;
     let mut sum = 0.0;
     for (kept, held) in &parts {
-        // Half of the kept samples stand for new samples of seen classes.
-        let split = halves(kept, seed)?;
+        // A fifth of the kept samples stands for new samples of seen classes.
+        let split = held_out(kept, seed)?;
         let model = method.fit(&split.0)?;
         let all = joined(split.0.signatures(), &held.classes)?;
         let seen_test = crate::Test { classes: all.clone(), ..split.1 };
@@ -56,8 +56,8 @@ fn calibration(method: &dyn Method, seen: &Seen, folds: usize, seed: u64) -> Res
     Ok(sum / parts.len() as f64)
 }
 
-/// Samples to learn from and samples to test on, of every class.
-fn halves(seen: &Seen, seed: u64) -> Result<(Seen, crate::Test)> {
+/// Four fifths of the samples of every class to learn from, the rest to test on.
+fn held_out(seen: &Seen, seed: u64) -> Result<(Seen, crate::Test)> {
     use rand::SeedableRng;
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let parts = [0.8, 0.2];
@@ -93,7 +93,7 @@ impl Report {
     /// the model.
     ///
     /// # Errors
-    /// No setting; those of the method; fewer than 4 seen classes.
+    /// No setting; those of the method; fewer than 2 seen classes.
     pub fn run(
         &mut self,
         name: &str,

@@ -1,7 +1,7 @@
 //! Texts sorted into classes that are known by their names.
 
 use crate::{
-    Result, Signatures, ZeroShot, fill_templates,
+    Error, Result, Signatures, ZeroShot, fill_templates,
     method::{Project, Similarity},
     template_ensemble,
 };
@@ -72,8 +72,16 @@ impl<E: Embed> TextClassifier<E> {
     /// any, the name stands alone.
     ///
     /// # Errors
-    /// No class; a name twice; those of the encoder.
+    /// No class; a name twice; a template without `{}`, which would be the same
+    /// text for all classes; those of the encoder.
     pub fn new(embed: E, classes: &[&str], templates: &[&str]) -> Result<Self> {
+        let wrong = |name, got, expected| Err(Error::argument("texts", name, got, expected));
+        if classes.is_empty() {
+            return wrong("classes", "none", "the name of one class or more");
+        }
+        if let Some(bad) = templates.iter().find(|t| !t.contains("{}")) {
+            return wrong("template", *bad, "a text with `{}` where the name goes");
+        }
         let templates = if templates.is_empty() { &["{}"] } else { templates };
         let vectors = class_vectors(&embed, classes, templates)?;
         let classes = Signatures::new(classes.iter().copied(), vectors)?;
@@ -96,6 +104,10 @@ impl<E: Embed> TextClassifier<E> {
     /// # Errors
     /// A name that is there; no description; those of the encoder.
     pub fn add_described(&mut self, name: &str, descriptions: &[&str]) -> Result<()> {
+        if descriptions.is_empty() {
+            let expected = "one text or more that describes the class";
+            return Err(Error::argument("texts", "descriptions", "none", expected));
+        }
         let vectors = self.embed.embed(descriptions)?.unsqueeze(1)?;
         self.classifier.add(name, &template_ensemble(&vectors)?.to_vec())
     }
@@ -114,8 +126,11 @@ impl<E: Embed> TextClassifier<E> {
     /// The vectors of texts, `[n, d]`.
     ///
     /// # Errors
-    /// Those of the encoder.
+    /// No text; those of the encoder.
     pub fn vectors(&self, texts: &[&str]) -> Result<Tensor> {
+        if texts.is_empty() {
+            return Err(Error::argument("texts", "texts", "none", "one or more"));
+        }
         Ok(self.embed.embed(texts)?)
     }
 
@@ -232,5 +247,17 @@ mod tests {
         let p = topics.probabilities(&["ab"], 100.0).unwrap().to_vec();
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-5 && p[0] > 0.99);
         assert!(TextClassifier::new(letters, &["ab", "ab"], &[]).is_err());
+    }
+
+    #[test]
+    fn what_says_nothing_is_refused() {
+        let refused = |classes: &[&str], templates: &[&str]| {
+            TextClassifier::new(letters, classes, templates).unwrap_err().to_string()
+        };
+        assert!(refused(&[], &[]).contains("one class or more"));
+        assert!(refused(&["ab"], &["a {}", "a photo"]).contains("template is a photo"));
+        let mut topics = TextClassifier::new(letters, &["ab"], &[]).unwrap();
+        assert!(topics.add_described("cd", &[]).unwrap_err().to_string().contains("describes"));
+        assert!(topics.classify(&[]).unwrap_err().to_string().contains("one or more"));
     }
 }

@@ -188,11 +188,17 @@ fn attribute_prediction_uses_the_prior() {
 #[test]
 fn settings_that_make_no_sense_are_refused() {
     let (seen, _) = synthetic(0.3);
-    let wrong: [&dyn Method; 4] = [
+    let wrong: [&dyn Method; 10] = [
         &Eszsl { gamma: 0.0, lambda: 1.0 },
         &Sae { lambda: -1.0, ..Sae::default() },
         &Conse { top: 0, c: 1.0 },
         &Ranking { epochs: 0, ..Ranking::sje() },
+        &Ranking { lr: -1e-3, ..Ranking::sje() },
+        &Ranking::new(RankingLoss::Ale { margin: -0.1 }),
+        &Ranking::new(RankingLoss::CrossEntropy { scale: 0.0 }),
+        &FeatureVae { beta: f32::NAN, ..feature_vae() },
+        &FeatureVae { lr: 0.0, ..feature_vae() },
+        &CadaVae { lr: f32::INFINITY, ..cada_vae() },
     ];
     for method in wrong {
         assert!(method.fit(&seen).unwrap_err().to_string().contains("expected"));

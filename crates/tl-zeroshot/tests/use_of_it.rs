@@ -77,6 +77,31 @@ fn the_area_is_that_of_a_curve_drawn_by_hand() {
 }
 
 #[test]
+fn tests_that_do_not_fit_are_refused() {
+    let classes = Signatures::new(["a", "b"], Tensor::eye(2)).unwrap();
+    let test = |scores: [f32; 2], label| Test {
+        features: Tensor::from_slice(&scores, [1, 2]).unwrap(),
+        labels: vec![label],
+        classes: classes.clone(),
+    };
+    let fine = || test([0.2, 0.1], 0);
+    let say = |seen: Test, unseen: Test| {
+        seen_unseen_curve(&Given, &seen, &unseen, 1).map(|_| ()).unwrap_err().to_string()
+    };
+    assert!(seen_unseen_curve(&Given, &fine(), &test([0.1, 0.2], 1), 1).is_ok());
+    assert!(say(fine(), test([f32::NAN, 0.2], 1)).contains("NaN"));
+    assert!(say(fine(), test([0.1, 0.2], 2)).contains("below 2"));
+    assert!(say(fine(), Test { labels: vec![1, 1], ..fine() }).contains("[2, 2]"));
+    assert_eq!(per_class_accuracy(&[usize::MAX], &[usize::MAX]).unwrap(), 1.0);
+    // A handicap for a class that is not there changes nothing.
+    let mut classifier = ZeroShot::new(Box::new(Given), classes.clone());
+    let names = ["a".to_owned(), "c".to_owned()];
+    assert!(classifier.handicap(&names, 5.0).is_err());
+    let x = Tensor::from_slice(&[0.2, 0.1], [1, 2]).unwrap();
+    assert_eq!(classifier.scores(&x).unwrap().to_vec(), [0.2, 0.1]);
+}
+
+#[test]
 fn classes_come_and_go_as_in_a_rebuild() {
     let split = split(2);
     let model = || eszsl().fit(&split.train).unwrap();

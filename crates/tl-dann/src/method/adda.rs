@@ -1,8 +1,10 @@
 //! Adversarial discriminative adaptation.
 
-use crate::{Classifier, Discriminator, Result, domain_loss};
+use crate::{Classifier, Discriminator, Result, domain_loss, objective::Watch};
 use tl_data::Batch;
-use tl_nn::{Ctx, Forward, Load, Losses, Module, ModuleExt, Objective, StateDict, Tensor, module};
+use tl_nn::{
+    Ctx, Forward, Load, Losses, Metrics, Module, ModuleExt, Objective, StateDict, Tensor, module,
+};
 
 /// The second stage of ADDA (Tzeng et al. 2017, eq. 9): a discriminator tells
 /// features of the frozen source encoder from those of the target encoder, which
@@ -17,11 +19,12 @@ module!(impl<M: Module> Players<M> { model, discriminator });
 pub(crate) struct Adda<M> {
     /// The source encoder; it stays as it is.
     source: M,
+    watch: Watch,
 }
 
 impl<M: Forward> Adda<M> {
-    pub(crate) fn new(source: &M) -> Self {
-        Self { source: source.clone() }
+    pub(crate) fn new(source: &M, watch: Watch) -> Self {
+        Self { source: source.clone(), watch }
     }
 
     fn step(
@@ -60,6 +63,10 @@ impl<M: Forward> Objective<Players<M>, Vec<Batch>> for Adda<M> {
     ) -> tl_nn::Result<Losses> {
         let (source, target) = (&batches[0], &batches[batches.len() - 1]);
         Ok(self.step(players, (source, target), cx)?)
+    }
+
+    fn validate(&mut self, players: &Players<M>) -> tl_nn::Result<Option<Metrics>> {
+        Ok(self.watch.metrics(&players.model)?)
     }
 
     fn state(&self) -> StateDict {

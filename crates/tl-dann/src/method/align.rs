@@ -64,7 +64,8 @@ pub(crate) trait Align {
     }
 
     /// Before the first epoch and after each: what the model makes of the whole
-    /// target, at this part of the run.
+    /// target, at this part of the run: 0 before the first epoch, 1 before the
+    /// last.
     fn renew(&mut self, target: &Seen, progress: f64) -> Result<()> {
         let _ = (target, progress);
         Ok(())

@@ -1,10 +1,13 @@
 //! Maximum classifier discrepancy.
 
-use crate::{Classifier, Result, mcd_discrepancy, objective::by_domain};
+use crate::{
+    Classifier, Result, mcd_discrepancy,
+    objective::{Watch, by_domain},
+};
 use tl_data::Batch;
 use tl_nn::{
-    CrossEntropy, Ctx, Forward, Linear, Losses, Module, ModuleExt, Objective, Optimizer, Param,
-    Tensor, module,
+    CrossEntropy, Ctx, Forward, Linear, Losses, Metrics, Module, ModuleExt, Objective, Optimizer,
+    Param, Tensor, module,
 };
 
 /// A model with a second head.
@@ -37,17 +40,13 @@ pub(crate) struct Mcd {
     batches: Vec<Batch>,
     heads: Optimizer,
     encoder: Optimizer,
-    target_domain: usize,
+    watch: Watch,
 }
 
 impl Mcd {
-    pub(crate) fn new(
-        steps: usize,
-        target_domain: usize,
-        optimizer: &impl Fn(usize) -> Optimizer,
-    ) -> Self {
+    pub(crate) fn new(steps: usize, watch: Watch, optimizer: &impl Fn(usize) -> Optimizer) -> Self {
         let (heads, encoder) = (optimizer(1), optimizer(steps));
-        Self { steps, batches: Vec::new(), heads, encoder, target_domain }
+        Self { steps, batches: Vec::new(), heads, encoder, watch }
     }
 
     /// Cross entropy of both heads on the source.
@@ -90,7 +89,7 @@ impl Mcd {
         let mut cx = Ctx::train(step);
         let task = Self::source(players, sources, true, &mut cx)?;
         self.forget(players, &mut cx);
-        cx.set_domain(self.target_domain);
+        cx.set_domain(self.watch.domain);
         let f = players.model.encoder.forward(&target.features, &mut cx)?.detach();
         let loss = task.sub(&Self::apart(players, &f, &mut cx)?)?;
         let gradients = loss.backward()?;
@@ -100,7 +99,7 @@ impl Mcd {
         players.apply(cx.take_updates())?;
         for _ in 0..self.steps {
             let mut cx = Ctx::train(step);
-            cx.set_domain(self.target_domain);
+            cx.set_domain(self.watch.domain);
             let f = players.model.encoder.forward(&target.features, &mut cx)?;
             let gradients = Self::apart(players, &f, &mut cx)?.backward()?;
             let _ = self.encoder.step(&mut players.model.encoder, &gradients)?;
@@ -125,5 +124,9 @@ impl<M: Forward> Objective<Players<M>, Vec<Batch>> for Mcd {
 
     fn after_step(&mut self, players: &mut Players<M>, step: u64) -> tl_nn::Result<()> {
         Ok(self.play(players, step)?)
+    }
+
+    fn validate(&mut self, players: &Players<M>) -> tl_nn::Result<Option<Metrics>> {
+        Ok(self.watch.metrics(&players.model)?)
     }
 }

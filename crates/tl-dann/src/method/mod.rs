@@ -68,7 +68,9 @@ pub enum Method {
         /// Which estimate.
         form: MmdForm,
     },
-    /// Joint discrepancy of features and predictions (Long et al. 2017).
+    /// Joint discrepancy of features and predictions (Long et al. 2017), the
+    /// latter with one kernel as wide as their mean squared distance (the
+    /// authors' code has a fixed width).
     Jan {
         /// Which estimate.
         form: MmdForm,
@@ -102,7 +104,7 @@ pub enum Method {
     Dsbn,
     /// The source model alone, then information maximisation and pseudo-labels
     /// with a frozen head (Liang et al. 2020): source data are not needed then.
-    /// Two stages.
+    /// Two stages; the first without the paper's smoothing of labels.
     Shot,
     /// The source model alone, then target samples with the classes that it names
     /// with this probability, anew every epoch (Lee 2013). Two stages.
@@ -134,6 +136,11 @@ pub enum Method {
     Pada,
     /// Open set: the target has classes that the source has not (Saito et al.
     /// 2018b). The head has one output more than the source has classes.
+    ///
+    /// It needs some thousand steps: what is unknown is called so only once the
+    /// head has brought its probability to the boundary. Batch normalisation in the
+    /// encoder hides what sets unknown samples apart, as each domain is normalised
+    /// by itself.
     Osbp {
         /// The probability of "unknown" that the head aims at (0.5).
         boundary: f64,
@@ -208,11 +215,12 @@ impl Method {
     }
 
     /// What the epoch is chosen by unless said. None for the baselines, which
-    /// must not see the target, and where predictions are not to be spread over
-    /// all classes.
+    /// must not see the target, where predictions are not to be spread over all
+    /// classes, and where the paper's last epoch counts.
     pub(crate) fn validator(self) -> Option<Validator> {
         match self {
             Self::SourceOnly | Self::AdaBn | Self::Pada | Self::Osbp { .. } => None,
+            Self::Adda | Self::Mcd { .. } | Self::Shot => None,
             _ => Some(Validator::default()),
         }
     }

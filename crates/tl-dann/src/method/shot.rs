@@ -1,6 +1,6 @@
 //! Source hypothesis transfer.
 
-use crate::{Classifier, Result, information_maximisation};
+use crate::{Classifier, Result, information_maximisation, objective::Watch};
 use tl_data::{Batch, Dataset};
 use tl_nn::{CrossEntropy, Ctx, Forward, Losses, Metrics, Objective, Tensor};
 
@@ -10,15 +10,16 @@ pub(crate) struct Shot {
     labels: Vec<usize>,
     target: Dataset,
     domain: usize,
+    watch: Option<Watch>,
 }
 
 impl Shot {
-    pub(crate) fn new(target: &Dataset, domain: usize) -> Self {
-        Self { labels: Vec::new(), target: target.clone(), domain }
+    pub(crate) fn new(target: &Dataset, domain: usize, watch: Option<Watch>) -> Self {
+        Self { labels: Vec::new(), target: target.clone(), domain, watch }
     }
 
     /// The nearest of the class means that predictions weigh, by cosine; twice,
-    /// as in the paper (eq. 5 to 7).
+    /// as in the paper (eq. 5 to 7). A class without any sample has no mean.
     fn relabel<M: Forward>(&mut self, model: &Classifier<M>) -> Result<()> {
         let unit = |x: &Tensor| -> Result<Tensor> {
             Ok(x.mul(&x.square().sum(-1, true)?.add_scalar(1e-12).rsqrt())?)
@@ -28,7 +29,8 @@ impl Shot {
         let features = unit(&seen.features)?;
         for _ in 0..2 {
             let means = unit(&p.t()?.matmul(&features)?)?;
-            let similar = features.matmul(&means.t()?)?;
+            let empty = p.sum(0, true)?.map_constant(|n| if n > 0.0 { 0.0 } else { -4.0 });
+            let similar = features.matmul(&means.t()?)?.add(&empty)?;
             self.labels = tl_nn::metric::predictions(&similar)?;
             p = Tensor::one_hot(&self.labels[..].into(), p.size(1)?)?;
         }
@@ -58,6 +60,6 @@ impl<M: Forward> Objective<Classifier<M>, Batch> for Shot {
 
     fn validate(&mut self, model: &Classifier<M>) -> tl_nn::Result<Option<Metrics>> {
         self.relabel(model)?;
-        Ok(None)
+        Ok(self.watch.as_ref().map(|w| w.metrics(model)).transpose()?.flatten())
     }
 }

@@ -8,7 +8,9 @@ use tl_nn::{Adam, Ctx, Forward, ModuleExt, NormStats, Optimizer, StateDict, Tens
 /// TENT (Wang et al. 2021): while it predicts, the model adapts itself to the
 /// batch: one step of Adam that lowers the entropy of its predictions, on scale
 /// and shift of batch normalisation alone, with the statistics of the batch.
-/// The predictions are those of the pass before the step, as in the paper.
+/// The predictions are those of the pass before the step, as in the paper; where
+/// every batch begins anew ([`TentSettings::episodic`]) those of a pass after it,
+/// since no later batch would see the step.
 ///
 /// Predictions that are nearly all of one class mean collapse: then the model is
 /// put back to how it was, and [`resets`](Self::resets) counts it.
@@ -52,8 +54,14 @@ impl<M: Forward> Tent<M> {
     /// frozen.
     ///
     /// # Errors
-    /// A model without batch normalisation that has scale and shift.
+    /// A model without batch normalisation that has scale and shift; a rate or a
+    /// part that is not above 0; a reset every 0 batches.
     pub fn new(mut model: M, settings: TentSettings) -> Result<Self> {
+        let TentSettings { lr, collapse, reset_every, .. } = settings;
+        if !(lr.is_finite() && lr > 0.0 && collapse > 0.0) || reset_every == Some(0) {
+            let expected = "a rate and a part above 0, and a reset after 1 batch or more, or none";
+            return Err(Error::argument("tent", "settings", format!("{settings:?}"), expected));
+        }
         let layers = normalised(&model);
         let mut kept = 0;
         model.for_each_param(|path, param| {
@@ -83,17 +91,20 @@ impl<M: Forward> Tent<M> {
         if x.dims().first().is_none_or(|n| *n < 2) {
             return Ok(self.model.forward(x, &mut Ctx::eval())?.detach());
         }
-        let due = |every: usize| every > 0 && self.batches.is_multiple_of(every);
+        let due = |every: usize| self.batches.is_multiple_of(every);
         if self.settings.episodic || self.settings.reset_every.is_some_and(due) {
             self.reset()?;
         }
         self.batches += 1;
-        let mut cx = Ctx::eval().with_norm_stats(NormStats::Batch);
-        let logits = self.model.forward(x, &mut cx)?;
+        let pass = |model: &M| model.forward(x, &mut Ctx::eval().with_norm_stats(NormStats::Batch));
+        let logits = pass(&self.model)?;
         let gradients = entropy(&logits)?.backward()?;
         let _ = self.optimizer.step(&mut self.model, &gradients)?;
+        if self.settings.episodic {
+            return Ok(pass(&self.model)?.detach());
+        }
         let logits = logits.detach();
-        if !self.settings.episodic && self.collapsed(&logits)? {
+        if self.collapsed(&logits)? {
             self.reset()?;
             self.resets += 1;
         }

@@ -103,6 +103,9 @@ impl Jdot {
             let expected = format!("1 turn or more, a label for each of {n} samples");
             return Err(Error::argument("JDOT", "turns, labels", got, expected));
         }
+        if let Some(alpha) = self.alpha.filter(|a| !(a.is_finite() && *a >= 0.0)) {
+            return Err(Error::argument("JDOT", "alpha", alpha, "a finite number from 0 on"));
+        }
         let y = Tensor::<f64>::one_hot(&labels.into(), classes)?;
         let far = squared_distances(&source.cast::<f64>(), &target.cast::<f64>())?;
         let most = far.to_vec().into_iter().fold(1e-12, f64::max);

@@ -12,7 +12,7 @@ use tl_nn::{Tensor, shallow::eigh};
 ///
 /// # Errors
 /// Features that do not fit; `k` of 0 or above the number of samples; `mu` not
-/// above 0.
+/// above 0; a bandwidth not above 0.
 pub fn transfer_components(
     source: &Tensor,
     target: &Tensor,
@@ -25,6 +25,9 @@ pub fn transfer_components(
     if k == 0 || k > all || !(mu.is_finite() && mu > 0.0) {
         let got = format!("k {k}, mu {mu}");
         return Err(Error::argument("TCA", "k, mu", got, format!("k in 1 to {all}, mu above 0")));
+    }
+    if let Some(bad) = bandwidth.filter(|b| !(b.is_finite() && *b > 0.0)) {
+        return Err(Error::argument("TCA", "bandwidth", bad, "a number above 0, or none"));
     }
     let x = Tensor::cat(&[source, target], 0)?.cast::<f64>();
     let distances = squared_distances(&x, &x)?;

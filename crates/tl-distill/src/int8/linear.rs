@@ -126,6 +126,7 @@ impl Forward for Int8Linear {
             let expected = "a constant: a layer of integers has no gradient; use it in evaluation";
             return Err(tl_nn::Error::argument("int8", "input", "tracked", expected));
         }
+        super::check_finite(x)?;
         let mut shape = x.dims().to_vec();
         shape[x.rank() - 1] = outputs;
         let numbers = x.to_vec();

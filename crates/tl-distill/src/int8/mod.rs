@@ -20,6 +20,14 @@ pub use linear::{Int8Linear, quantise_linear};
 pub use network::Int8Network;
 pub use qat::QatNetwork;
 
+/// Integers have no NaN: what is none of their numbers is refused, not made one.
+fn check_finite(x: &tl_nn::Tensor) -> tl_nn::Result<()> {
+    if x.is_finite() {
+        return Ok(());
+    }
+    Err(tl_nn::Error::argument("int8", "input", "NaN or infinite", "finite numbers"))
+}
+
 /// Gives chunks of `rows` rows to the threads of the pool, if the work, in
 /// multiply-adds, is worth it.
 fn share<A: Sync, B: Send>(

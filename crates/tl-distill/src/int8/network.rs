@@ -114,6 +114,8 @@ impl Int8Network {
             };
             match part {
                 Part::Affine { .. } => build.affine(name, part, ranges.next().copied(), relu)?,
+                // Right after an affine layer it is a part of that layer.
+                Part::Relu(_) if i > 0 && matches!(parts[i - 1].1, Part::Affine { .. }) => {}
                 Part::Relu(most) => build.relu(*most),
                 Part::MaxPool(windows) => build.max_pool(name, *windows)?,
                 Part::GlobalMean => build.mean(),
@@ -268,11 +270,7 @@ impl Build {
     }
 
     fn relu(&mut self, most: f32) {
-        // Right after an affine layer it is a part of that layer.
-        let joined = matches!(self.stages.last(), Some(Stage::Affine(_)));
-        if !joined {
-            self.stages.push(Stage::Clip(clip_of(self.range, most)));
-        }
+        self.stages.push(Stage::Clip(clip_of(self.range, most)));
     }
 
     fn max_pool(&mut self, name: &str, windows: [[usize; 2]; 3]) -> Result<()> {
@@ -326,6 +324,7 @@ impl Forward for Int8Network {
             let expected = "a constant: integers have no gradient; train a `QatNetwork`";
             return Err(tl_nn::Error::argument("int8", "input", "tracked", expected));
         }
+        super::check_finite(x)?;
         let n = x.dims()[0];
         let mut bytes = self.input(x);
         let last = self.stages.len() - 1;

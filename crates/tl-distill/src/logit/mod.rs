@@ -20,6 +20,7 @@ pub use embedding::{embedding_cosine, embedding_mse, margin_mse, score_kl, simil
 pub use hard::{pseudo_label, pseudo_labels};
 pub use kd::{kd, logit_mse};
 pub use regression::bounded_regression;
+pub(crate) use several::shares;
 pub use several::{mean_probabilities, multi_teacher_kd};
 pub use standardise::{standardise, standardised_kd};
 pub use token::{sequence_kd, token_kd};

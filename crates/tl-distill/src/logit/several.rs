@@ -25,21 +25,25 @@ pub fn mean_probabilities<E: Elem>(
     let Some(first) = teachers.first() else {
         return Err(Error::argument(OP, "teachers", "an empty list", "at least one"));
     };
-    let even = vec![1.0; teachers.len()];
-    let weights = weights.unwrap_or(&even);
-    let total: f64 = weights.iter().sum();
-    let usable = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && total > 0.0;
-    if weights.len() != teachers.len() || !usable {
-        let expected = format!("{} numbers from 0 on, not all 0", teachers.len());
-        return Err(Error::argument(OP, "weights", format!("{weights:?}"), expected));
-    }
     let mut sum = Tensor::<E>::zeros(*first.shape());
-    for (teacher, weight) in teachers.iter().zip(weights) {
+    for (teacher, share) in teachers.iter().zip(shares(OP, weights, teachers.len())?) {
         logits(OP, first, teacher)?;
         let p = teacher.detach().mul_scalar(c(1.0 / temperature)).softmax(-1)?;
-        sum = sum.add(&p.mul_scalar(c(weight / total)))?;
+        sum = sum.add(&p.mul_scalar(c(share)))?;
     }
     Ok(sum)
+}
+
+/// The weights of `n` teachers over their sum; without any all count alike.
+pub(crate) fn shares(op: &'static str, weights: Option<&[f64]>, n: usize) -> Result<Vec<f64>> {
+    let Some(weights) = weights else { return Ok(vec![1.0 / n as f64; n]) };
+    let total: f64 = weights.iter().sum();
+    let usable = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && total > 0.0;
+    if weights.len() != n || !usable || !total.is_finite() {
+        let expected = format!("{n} numbers from 0 on, not all 0");
+        return Err(Error::argument(op, "weights", format!("{weights:?}"), expected));
+    }
+    Ok(weights.iter().map(|w| w / total).collect())
 }
 
 /// [`kd`](crate::kd) from several teachers, with [`mean_probabilities`] as the

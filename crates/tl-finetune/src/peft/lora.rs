@@ -175,7 +175,8 @@ impl LoraLayer {
 
     /// `m / ‖V‖`, for each output.
     fn gain(&self, magnitude: &Param, w: &Tensor) -> Result<Tensor> {
-        let norms = row_norms(&self.direction(w)?.detach())?;
+        // A row of zeros has no direction, and its magnitude nothing to stretch.
+        let norms = row_norms(&self.direction(w)?.detach())?.clamp(1e-12, f32::INFINITY);
         Ok(magnitude.tensor().div(&norms)?)
     }
 

@@ -78,8 +78,9 @@ fn check_known<M: Module>(model: &M, name: &str) -> Result<()> {
 }
 
 /// Lets these adapters count, each with its part, and no others. They are trained,
-/// the others are frozen. With several, the changes add up:
-/// `W + Σ part_i ΔW_i`.
+/// the others are frozen. With several, the changes add up,
+/// `W + Σ part_i ΔW_i`; the gains of IA3, each moved its part of the way from 1,
+/// multiply.
 ///
 /// # Errors
 /// A name that the model does not have; a part that is not finite; a merged model.
@@ -141,7 +142,7 @@ pub fn merge<M: Module>(model: &mut M) -> Result<()> {
     for (path, param) in model.params() {
         let Some(stack) = stack::of(param) else { continue };
         next.insert(path.clone(), stack.weight(param.tensor())?.detach());
-        if let (Some(gain), Some(module)) = (stack.bias_gain(), path.strip_suffix(".weight")) {
+        if let (Some(gain), Some(module)) = (stack.bias_gain()?, path.strip_suffix(".weight")) {
             gains.push((format!("{module}.bias"), gain.detach()));
         }
     }
@@ -208,8 +209,9 @@ pub fn into_merged<M: Module>(model: &M) -> Result<M> {
 }
 
 /// Makes one adapter of several LoRA adapters (without DoRA), of IA3 or of
-/// parameters trained whole: its change is `Σ part_i ΔW_i`. Ranks add up (PEFT's
-/// combination `cat`), so nothing is lost. The new one is the active one then.
+/// parameters trained whole: its change is `Σ part_i ΔW_i`, for IA3 too, whose
+/// active ones multiply (both as in PEFT). Ranks add up (PEFT's combination `cat`),
+/// so nothing is lost. The new one is the active one then.
 ///
 /// # Errors
 /// Names that the model does not have or that are taken; methods that differ or

@@ -112,15 +112,19 @@ impl Stack {
 
     /// `W`, or what was trained in its place.
     fn base(&self, weight: &Tensor) -> Result<Tensor> {
+        let whole: Vec<(f32, &Param)> = self
+            .active()
+            .filter_map(|(part, kind)| match kind {
+                Kind::Whole(param) => Some((part, param)),
+                _ => None,
+            })
+            .collect();
+        if let [(1.0, param)] = whole[..] {
+            return Ok(param.tensor().clone());
+        }
         let mut base = weight.clone();
-        for (part, kind) in self.active() {
-            if let Kind::Whole(param) = kind {
-                base = if part == 1.0 {
-                    param.tensor().clone()
-                } else {
-                    base.add(&param.tensor().sub(&base)?.mul_scalar(part))?
-                };
-            }
+        for (part, param) in whole {
+            base = base.add(&param.tensor().sub(weight)?.mul_scalar(part))?;
         }
         Ok(base)
     }
@@ -146,11 +150,20 @@ impl Stack {
     }
 
     /// What the bias of the layer is multiplied with when this is merged.
-    pub(super) fn bias_gain(&self) -> Option<Tensor> {
-        self.active().find_map(|(part, kind)| match kind {
-            Kind::Ia3(layer) if !layer.input => Some(layer.moved(part)),
-            _ => None,
-        })
+    pub(super) fn bias_gain(&self) -> Result<Option<Tensor>> {
+        let mut gain: Option<Tensor> = None;
+        for (part, kind) in self.active() {
+            if let Kind::Ia3(layer) = kind
+                && !layer.input
+            {
+                let own = layer.moved(part);
+                gain = Some(match gain {
+                    Some(gain) => gain.mul(&own)?,
+                    None => own,
+                });
+            }
+        }
+        Ok(gain)
     }
 
     fn run(
@@ -226,7 +239,7 @@ impl Adapt for Stack {
             return Ok(self.run(Site::Conv(conv), x, weight, bias, cx)?);
         }
         // In groups: `A` has the inputs of one, so the weight itself is changed.
-        if self.bias_gain().is_some() {
+        if self.bias_gain()?.is_some() {
             return Err(super::ia3::refuse_groups("weight").into());
         }
         Ok(conv.conv2d(x, &self.changed(weight)?, bias)?)

@@ -119,10 +119,7 @@ impl FineTune {
         steps: u64,
     ) -> Result<Optimizer> {
         let rise = (self.warmup * steps as f64).round() as u64;
-        let schedule = match rise {
-            0 => Schedule::cosine(steps, 0.0),
-            rise => Schedule::cosine(steps.saturating_sub(rise).max(1), 0.0).warmup(rise),
-        };
+        let schedule = Schedule::warmup_cosine(rise, steps);
         let decay = if self.is_l2_sp() { 0.0 } else { self.weight_decay };
         let rule = AdamW { weight_decay: decay, ..AdamW::new(self.lr) };
         let mut optimizer = Optimizer::new(rule).schedule(schedule);

@@ -114,6 +114,9 @@ impl IMaml {
         if !(self.lambda.is_finite() && self.lambda > 0.0) {
             return Err(Error::argument("imaml", "lambda", self.lambda, "a number above 0"));
         }
+        if !(self.rate.is_finite() && self.rate > 0.0) {
+            return Err(Error::argument("imaml", "rate", self.rate, "a rate above 0"));
+        }
         if self.steps == 0 || self.iterations == 0 {
             let got = (self.steps, self.iterations);
             let expected = "at least 1 of each";

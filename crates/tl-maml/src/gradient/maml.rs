@@ -198,6 +198,10 @@ impl Maml {
             }
             Adapt::Except(pattern) => {
                 let glob = Glob::new(pattern)?;
+                if !model.params().iter().any(|(path, _)| glob.matches(path)) {
+                    let expected = "a pattern that names a weight, or `Adapt::All`";
+                    return Err(Error::argument("maml", "adapt", &self.adapt, expected));
+                }
                 Slots::new(model, |path| !glob.matches(path))
             }
         };

@@ -7,7 +7,7 @@ use crate::{
 };
 use tl_nn::{
     CrossEntropy, Ctx, Error, Forward, Gradients, Losses, Module, Objective, Tensor, TrainReport,
-    Trainer,
+    Trainer, module,
 };
 
 /// A few-shot classifier: features by an encoder, logits by a [`Head`]. With
@@ -42,26 +42,7 @@ pub struct FewShot<M, H> {
     /// What compares them.
     pub head: H,
 }
-
-impl<M: Module, H: Module> Module for FewShot<M, H> {
-    fn visit<'a>(&'a self, v: &mut dyn tl_nn::Visit<'a>) {
-        v.enter("encoder");
-        self.encoder.visit(v);
-        v.leave();
-        v.enter("head");
-        self.head.visit(v);
-        v.leave();
-    }
-
-    fn visit_mut(&mut self, v: &mut dyn tl_nn::VisitMut) {
-        v.enter("encoder");
-        self.encoder.visit_mut(v);
-        v.leave();
-        v.enter("head");
-        self.head.visit_mut(v);
-        v.leave();
-    }
-}
+module!(impl<M: Module, H: Module> FewShot<M, H> { encoder, head });
 
 impl<M: Forward, H: Head> FewShot<M, H> {
     fn features(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {

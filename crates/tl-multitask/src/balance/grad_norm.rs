@@ -52,7 +52,7 @@ impl GradNorm {
     /// their unweighted gradients and their losses. The others stay.
     ///
     /// # Errors
-    /// Not a norm and a loss above 0 for each task.
+    /// Not a finite norm and a loss above 0 for each task.
     pub fn update(
         &mut self,
         present: &[usize],
@@ -70,6 +70,9 @@ impl GradNorm {
         if let Some(bad) = losses.iter().find(|l| !(l.is_finite() && **l > 0.0)) {
             let expected = "losses above 0, as their ratios are taken";
             return Err(Error::argument("GradNorm", "loss", bad, expected));
+        }
+        if let Some(bad) = norms.iter().find(|n| !(n.is_finite() && **n >= 0.0)) {
+            return Err(Error::argument("GradNorm", "norm", bad, "finite norms from 0"));
         }
         let n = present.len() as f64;
         for (&i, &loss) in present.iter().zip(losses) {

@@ -98,6 +98,11 @@ impl Memory {
         let (counts, sums) = affinity.split_at(tasks * tasks);
         memory.affinity = Affinity { tasks, sums: [counts.to_vec(), sums.to_vec()] };
         let counts = sized(get("batches")?, 2)?;
+        // Every epoch has an entry of its own in the file.
+        if !(0.0..=dict.len() as f64).contains(&counts[1]) {
+            let expected = "as many as there are entries";
+            return Err(Error::argument("multi-task", "epochs in the state", counts[1], expected));
+        }
         memory.batches = counts[0] as u64;
         memory.seen = vec![EpochConflicts::new(tasks); counts[1] as usize];
         memory.load_rest(dict)?;
@@ -204,5 +209,8 @@ mod tests {
         assert_eq!(back.now, memory.now);
         assert_eq!(back.grad_norm.weights, memory.grad_norm.weights);
         assert!(Memory::load(&saved, 3).is_err());
+        let mut hostile = saved;
+        put(&mut hostile, "batches", &[7.0, 1e18]);
+        assert!(Memory::load(&hostile, 2).is_err());
     }
 }

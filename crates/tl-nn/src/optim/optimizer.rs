@@ -1,43 +1,13 @@
 //! An optimiser: a rule with groups, clipping and a schedule.
 
-use super::rule::{self, Rule, StepInfo};
+use super::{
+    Group, OptimizerState, ParamState,
+    clip::{Clip, sum_of_squares},
+    rule::{self, Rule, StepInfo},
+};
 use crate::{Error, Glob, Module, ModuleExt, Param, Plateau, Result, Schedule, module::no_match};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use tl_tensor::{Gradients, Tensor};
-
-/// Settings of the parameters that a pattern names; what is not set stays as
-/// it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    lr: Option<f32>,
-    lr_factor: Option<f32>,
-    weight_decay: Option<f32>,
-}
-
-impl Group {
-    /// Sets the base learning rate.
-    #[must_use]
-    pub fn lr(mut self, lr: f32) -> Self {
-        self.lr = Some(lr);
-        self
-    }
-
-    /// Multiplies the base learning rate of the rule.
-    #[must_use]
-    pub fn lr_factor(mut self, factor: f32) -> Self {
-        self.lr_factor = Some(factor);
-        self
-    }
-
-    /// Sets the weight decay.
-    #[must_use]
-    pub fn weight_decay(mut self, decay: f32) -> Self {
-        self.weight_decay = Some(decay);
-        self
-    }
-}
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,26 +16,6 @@ pub struct StepReport {
     pub lr: f32,
     /// The norm of all gradients before clipping; 0 unless clipping by norm.
     pub grad_norm: f32,
-}
-
-/// The state of one parameter.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ParamState {
-    /// Updates so far.
-    pub steps: u64,
-    /// The rule's numbers, slot by slot; empty before the first update.
-    pub slots: Vec<Vec<f32>>,
-}
-
-/// Everything that a later step depends on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OptimizerState {
-    /// Steps so far.
-    pub step: u64,
-    /// The state of each parameter that was updated, by path.
-    pub params: Vec<(String, ParamState)>,
-    /// The plateau watch.
-    pub plateau: Option<Plateau>,
 }
 
 /// A parameter of the model as the optimiser sees it.
@@ -106,8 +56,7 @@ struct Entry {
 pub struct Optimizer {
     rule: Box<dyn Rule>,
     groups: Vec<(Glob, Group)>,
-    clip_norm: Option<f32>,
-    clip_value: Option<f32>,
+    clip: Clip,
     schedule: Schedule,
     plateau: Option<Plateau>,
     step: u64,
@@ -122,8 +71,7 @@ impl Optimizer {
         Self {
             rule: Box::new(rule),
             groups: Vec::new(),
-            clip_norm: None,
-            clip_value: None,
+            clip: Clip::default(),
             schedule: Schedule::Constant,
             plateau: None,
             step: 0,
@@ -146,14 +94,14 @@ impl Optimizer {
     /// Scales all gradients together to at most this norm.
     #[must_use]
     pub fn clip_norm(mut self, most: f32) -> Self {
-        self.clip_norm = Some(most);
+        self.clip.norm = Some(most);
         self
     }
 
     /// Clips every number of a gradient to `-most..=most`.
     #[must_use]
     pub fn clip_value(mut self, most: f32) -> Self {
-        self.clip_value = Some(most);
+        self.clip.value = Some(most);
         self
     }
 
@@ -179,6 +127,11 @@ impl Optimizer {
         }
     }
 
+    /// The base rate of parameters in no group.
+    pub fn lr(&self) -> f32 {
+        self.rule.lr()
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.step
@@ -193,8 +146,8 @@ impl Optimizer {
     /// One step with these gradients.
     ///
     /// # Errors
-    /// A trainable parameter has no gradient; a group names no parameter.
-    /// Nothing has changed then.
+    /// A trainable parameter has no gradient; a group names no parameter; a loaded
+    /// state of a parameter of another size. Nothing has changed then.
     pub fn step<M: Module>(&mut self, model: &mut M, gradients: &Gradients) -> Result<StepReport> {
         self.meet(model)?;
         let mut squares = 0.0_f64;
@@ -205,17 +158,14 @@ impl Optimizer {
             let Some(gradient) = gradients.get(param.tensor()) else {
                 return Err(Error::NoGradient { path });
             };
-            if self.clip_norm.is_some() {
+            if self.clip.norm.is_some() {
                 squares += sum_of_squares(gradient);
             }
         }
         let norm = squares.sqrt() as f32;
-        let scale = match self.clip_norm {
-            Some(most) if norm > most => most / (norm + 1e-6),
-            _ => 1.0,
-        };
+        let scale = self.clip.scale(norm);
         let factor = self.factor();
-        let Self { rule, entries, scratch, clip_value, .. } = self;
+        let Self { rule, entries, scratch, clip, .. } = self;
         let rule = rule.as_ref();
         let mut written: HashMap<usize, Tensor> = HashMap::new();
         let mut index = 0;
@@ -233,7 +183,9 @@ impl Optimizer {
             }
             let Some(gradient) = gradients.get(param.tensor()) else { return Ok(()) };
             let entry = &mut entries[at];
-            update(rule, entry, param, gradient, factor, (scale, *clip_value), scratch);
+            let gradient = gradient.contiguous();
+            let plain = gradient.value().as_slice().unwrap_or(&[]);
+            update(rule, entry, param, clip.apply(plain, scale, scratch), factor);
             if entries.iter().any(|e| e.tied_to == Some(at)) {
                 written.insert(at, param.tensor().clone());
             }
@@ -262,16 +214,30 @@ impl Optimizer {
                 return Err(no_match(glob.as_str(), "parameter", &known));
             }
         }
+        for entry in &self.entries {
+            let own = params.iter().find(|(path, _)| *path == entry.path);
+            let Some((path, param)) = own else { continue };
+            let numbers = param.tensor().numel();
+            if let Some(slot) = entry.state.slots.iter().find(|s| s.len() != numbers) {
+                return Err(Error::Weights(format!(
+                    "the optimiser state of `{path}` is for {} numbers, it has {numbers}",
+                    slot.len(),
+                )));
+            }
+        }
         let mut old: HashMap<String, ParamState> =
             self.entries.drain(..).map(|e| (e.path, e.state)).collect();
         for (i, (path, param)) in params.iter().enumerate() {
             let tied_to =
                 params[..i].iter().position(|(_, p)| p.tensor().same_variable(param.tensor()));
-            let (mut lr, mut weight_decay) = (self.rule.lr(), self.rule.weight_decay());
+            let (mut lr, mut lr_factor) = (self.rule.lr(), 1.0);
+            let mut weight_decay = self.rule.weight_decay();
             for (_, group) in self.groups.iter().filter(|(glob, _)| glob.matches(path)) {
-                lr = group.lr.unwrap_or(lr) * group.lr_factor.unwrap_or(1.0);
+                lr = group.lr.unwrap_or(lr);
+                lr_factor = group.lr_factor.unwrap_or(lr_factor);
                 weight_decay = group.weight_decay.unwrap_or(weight_decay);
             }
+            let lr = lr * lr_factor;
             let state = old.remove(path).unwrap_or_default();
             self.entries.push(Entry { path: path.clone(), lr, weight_decay, tied_to, state });
         }
@@ -331,8 +297,7 @@ impl Clone for Optimizer {
         Self {
             rule: self.rule.boxed(),
             groups: self.groups.clone(),
-            clip_norm: self.clip_norm,
-            clip_value: self.clip_value,
+            clip: self.clip,
             schedule: self.schedule.clone(),
             plateau: self.plateau.clone(),
             step: self.step,
@@ -351,25 +316,7 @@ impl std::fmt::Debug for Optimizer {
     }
 }
 
-fn update(
-    rule: &dyn Rule,
-    entry: &mut Entry,
-    param: &mut Param,
-    gradient: &Tensor,
-    factor: f32,
-    (scale, clip): (f32, Option<f32>),
-    scratch: &mut Vec<f32>,
-) {
-    let gradient = gradient.contiguous();
-    let plain = gradient.value().as_slice().unwrap_or(&[]);
-    let g = if scale == 1.0 && clip.is_none() {
-        plain
-    } else {
-        let most = clip.unwrap_or(f32::INFINITY);
-        scratch.clear();
-        scratch.extend(plain.iter().map(|g| (g * scale).clamp(-most, most)));
-        scratch
-    };
+fn update(rule: &dyn Rule, entry: &mut Entry, param: &mut Param, g: &[f32], factor: f32) {
     let state = &mut entry.state;
     if state.slots.is_empty() {
         state.slots = vec![vec![0.0; g.len()]; rule.slots()];
@@ -380,19 +327,6 @@ fn update(
     let mut slots: smallvec::SmallVec<[&mut [f32]; 3]> =
         state.slots.iter_mut().map(Vec::as_mut_slice).collect();
     param.update(|p| rule::run(rule, info, p, g, &mut slots));
-}
-
-/// Summed in double precision, in order.
-fn sum_of_squares(x: &Tensor) -> f64 {
-    let x = x.contiguous();
-    let data = x.value().as_slice().unwrap_or(&[]);
-    let mut lanes = [0.0_f64; 8];
-    for chunk in data.chunks(8) {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(x) * f64::from(x);
-        }
-    }
-    lanes.iter().sum()
 }
 
 #[cfg(test)]
@@ -452,6 +386,39 @@ mod tests {
         optimizer.step(&mut model, &g).unwrap();
         assert_eq!(model.weight.tensor().to_vec(), weight);
         assert_ne!(model.bias.unwrap().tensor().to_vec(), bias.unwrap().tensor().to_vec());
+    }
+
+    /// Setting by setting: a later factor takes the place of an earlier one.
+    #[test]
+    fn of_several_groups_the_later_one_wins() {
+        let moved = |groups: &[(&str, f32)]| {
+            let mut model = model();
+            let before = model.weight.tensor().to_vec();
+            let mut optimizer = Optimizer::new(Sgd::new(0.1));
+            for (pattern, factor) in groups {
+                optimizer = optimizer.group(pattern, |g| g.lr_factor(*factor)).unwrap();
+            }
+            let g = gradients(&model);
+            optimizer.step(&mut model, &g).unwrap();
+            model.weight.tensor().to_vec()[0] - before[0]
+        };
+        assert_eq!(moved(&[("**", 0.5), ("weight", 0.1)]), moved(&[("weight", 0.1)]));
+    }
+
+    #[test]
+    fn a_state_of_another_size_is_refused() {
+        let mut small = Linear::new(2, 2, &mut ChaCha8Rng::seed_from_u64(1));
+        let mut optimizer = Optimizer::new(AdamW::new(0.1));
+        let loss = small.weight.tensor().square().sum_all();
+        let loss = loss.add(&small.bias.as_ref().unwrap().tensor().square().sum_all()).unwrap();
+        optimizer.step(&mut small, &loss.backward().unwrap()).unwrap();
+        let mut other = Optimizer::new(AdamW::new(0.1));
+        other.load_state(optimizer.state()).unwrap();
+        let mut large = model();
+        let (before, g) = (numbers(&large), gradients(&large));
+        let error = other.step(&mut large, &g).unwrap_err().to_string();
+        assert!(error.contains("for 4 numbers, it has 6"), "{error}");
+        assert_eq!(numbers(&large), before);
     }
 
     #[test]

@@ -138,6 +138,20 @@ impl Schedule {
         Self::Cosine { steps, end }
     }
 
+    /// A [warm-up](Self::warmup) over the first `warmup` of `steps`, then half a
+    /// cosine to 0 over what is left of them.
+    ///
+    /// ```
+    /// use tl_nn::Schedule;
+    /// let schedule = Schedule::warmup_cosine(100, 1000);
+    /// assert_eq!(schedule.factor(100), 1.0);
+    /// assert!(schedule.factor(999) < 1e-5);
+    /// ```
+    pub fn warmup_cosine(warmup: u64, steps: u64) -> Self {
+        let fall = Self::cosine(steps.saturating_sub(warmup).max(1), 0.0);
+        if warmup == 0 { fall } else { fall.warmup(warmup) }
+    }
+
     /// PyTorch's `OneCycleLR` with its defaults.
     pub fn one_cycle(steps: u64) -> Self {
         Self::OneCycle {

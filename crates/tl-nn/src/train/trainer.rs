@@ -239,6 +239,10 @@ impl<'a> Trainer<'a> {
         let wrong = |name, got: String, expected: &str| {
             Err(Error::argument("trainer", name, got, expected))
         };
+        let lr = self.optimizer.lr();
+        if !(lr.is_finite() && lr >= 0.0) {
+            return wrong("lr", lr.to_string(), "a finite rate from 0, such as 1e-3");
+        }
         if self.accumulate == 0 {
             return wrong("accumulate", "0".into(), "at least 1 batch");
         }

@@ -86,6 +86,7 @@ pub(crate) trait Task<M: Module> {
 impl Method {
     /// The method at work.
     pub(crate) fn task<M: Forward + 'static>(self) -> Result<Box<dyn Task<M>>> {
+        self.check()?;
         Ok(match self {
             Self::SimClr { .. }
             | Self::SupCon { .. }

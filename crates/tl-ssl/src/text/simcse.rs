@@ -1,7 +1,7 @@
 //! SimCSE: the same sentence, twice, under dropout.
 
 use super::{Embed, Net, TextTask, run};
-use crate::{Pretrained, Result, Training, simcse};
+use crate::{Pretrained, Result, Training, simcse, training::training_setters};
 use serde::{Deserialize, Serialize};
 use tl_nn::{Ctx, Losses, Module, Sequential, Tensor};
 
@@ -51,38 +51,12 @@ impl Default for SimCse {
     }
 }
 
+training_setters!(SimCse);
+
 impl SimCse {
     /// With the defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets the passes over the texts.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.training.epochs = epochs;
-        self
-    }
-
-    /// Sets the texts of a step.
-    #[must_use]
-    pub fn batch(mut self, batch: usize) -> Self {
-        self.training.batch = batch;
-        self
-    }
-
-    /// Sets the rate.
-    #[must_use]
-    pub fn lr(mut self, lr: f32) -> Self {
-        self.training.lr = lr;
-        self
-    }
-
-    /// Sets what all randomness is drawn from.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.training.seed = seed;
-        self
     }
 
     /// Trains `model` on texts as token numbers. What is frozen stays as it is.

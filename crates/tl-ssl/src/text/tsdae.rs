@@ -1,7 +1,7 @@
 //! TSDAE: a sentence from the vector of what is left of it.
 
 use super::{Embed, Net, TextTask, run};
-use crate::{Error, Pretrained, Result, Training};
+use crate::{Error, Pretrained, Result, Training, training::training_setters};
 use rand::{Rng, RngCore};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use tl_nn::{
 };
 
 /// TSDAE's noise (Wang et al. 2021, section 3): tokens are deleted, each with a
-/// probability; one that is not special stays always.
+/// probability. Where none but special ones would be left one stays, as in the
+/// authors' code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteTokens {
@@ -36,21 +37,15 @@ impl DeleteTokens {
             return Err(Error::argument("delete tokens", "part", self.part, "0 to 1"));
         }
         let free = |token: &usize| !self.special.contains(token);
-        let words = text.iter().filter(|token| free(token)).count();
-        let saved = if words > 0 { rng.random_range(0..words) } else { 0 };
-        let mut word = 0;
-        let mut left = Vec::with_capacity(text.len());
-        for token in text {
-            if !free(token) {
-                left.push(*token);
-                continue;
-            }
-            if !rng.random_bool(self.part) || word == saved {
-                left.push(*token);
-            }
-            word += 1;
+        let words: Vec<usize> = (0..text.len()).filter(|&at| free(&text[at])).collect();
+        let mut gone: Vec<usize> =
+            words.iter().copied().filter(|_| rng.random_bool(self.part)).collect();
+        if !words.is_empty() && gone.len() == words.len() {
+            gone.remove(rng.random_range(0..words.len()));
         }
-        Ok(left)
+        let mut gone = gone.into_iter().peekable();
+        let stays = |at: &usize| gone.next_if_eq(at).is_none();
+        Ok((0..text.len()).filter(stays).map(|at| text[at]).collect())
     }
 }
 
@@ -103,33 +98,14 @@ pub struct Tsdae {
     pub training: Training,
 }
 
+training_setters!(Tsdae);
+
 impl Tsdae {
     /// For a vocabulary of this size and its tokens of beginning and end.
     pub fn new(vocabulary: usize, special: impl Into<Vec<usize>>) -> Self {
         let training = Training { epochs: 1, batch: 8, lr: 3e-5, ..Training::default() };
         let delete = DeleteTokens::new(special);
         Self { delete, vocabulary, width: 128, depth: 1, heads: 4, training }
-    }
-
-    /// Sets the passes over the texts.
-    #[must_use]
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.training.epochs = epochs;
-        self
-    }
-
-    /// Sets the texts of a step.
-    #[must_use]
-    pub fn batch(mut self, batch: usize) -> Self {
-        self.training.batch = batch;
-        self
-    }
-
-    /// Sets the rate.
-    #[must_use]
-    pub fn lr(mut self, lr: f32) -> Self {
-        self.training.lr = lr;
-        self
     }
 
     /// Trains `model` on texts as token numbers.

@@ -1,6 +1,6 @@
 //! Gradients against finite differences.
 
-use super::engine::{GradOptions, vjp};
+use super::grad::{GradOptions, vjp};
 use crate::{Error, Result, Tensor};
 
 /// Tolerances of [`gradcheck`] and [`gradgradcheck`].

@@ -1,8 +1,9 @@
 //! Memory for time: a segment that is computed again in the backward pass.
 
 use super::{
-    engine::{GradOptions, Vjp, vjp},
+    grad::{GradOptions, vjp},
     node::Op,
+    vjp::Vjp,
 };
 use crate::{Elem, Result, Tensor, Value};
 use std::sync::Arc;

@@ -1,7 +1,9 @@
 //! Gradients of weights as products that are not multiplied out.
 
 use super::{
-    engine::{Addresses, AnyTensor, Graph, Pass, key, run, single},
+    engine::{AnyTensor, Pass, run},
+    grad::single,
+    graph::{Addresses, Graph, key},
     node::NodeRef,
 };
 use crate::{Elem, Error, Result, Tensor};

@@ -1,6 +1,6 @@
 //! Products with the Jacobian and the Hessian.
 
-use super::engine::{GradOptions, grad, vjp};
+use super::grad::{GradOptions, grad, vjp};
 use crate::{Elem, Error, Result, Shape, Tensor};
 
 /// The Jacobian-vector product `(∂f/∂x) v` of `f` at `x`: the output's value

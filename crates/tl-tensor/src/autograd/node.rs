@@ -1,6 +1,9 @@
 //! Nodes of the graph.
 
-use super::engine::{AnyTensor, Step, Vjp};
+use super::{
+    engine::AnyTensor,
+    vjp::{Step, Vjp},
+};
 use crate::{Elem, Error, Result};
 use smallvec::SmallVec;
 use std::{marker::PhantomData, mem, sync::Arc};

@@ -8,8 +8,10 @@ mod compare;
 mod conv;
 mod create;
 mod extremum;
+mod flip;
 mod fused;
 mod index;
+mod join;
 mod linalg;
 mod linear;
 mod matmul;
@@ -19,6 +21,7 @@ mod reduce;
 mod scan;
 mod select;
 mod shape;
+mod slice;
 mod unary;
 mod variance;
 

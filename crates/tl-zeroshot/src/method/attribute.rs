@@ -60,8 +60,8 @@ fn binary(seen: &Seen) -> Result<()> {
 }
 
 /// The log odds of the prior of each attribute, `[1, a]`. One that all seen
-/// classes share, or none has, says nothing: its odds are those of one class
-/// more on the other side.
+/// classes share, or none has, says nothing: its odds are those with half a
+/// class on the other side.
 fn prior(seen: &Seen) -> Result<Tensor> {
     let (sum, n) = (seen.signatures().table().sum(0, true)?, seen.classes() as f32);
     let p = sum.clamp(0.5, n - 0.5).mul_scalar(1.0 / n);

@@ -169,7 +169,7 @@ impl CadaVae {
                 return Err(Error::argument("CADA-VAE", name, 0, "at least 1"));
             }
         }
-        Ok(())
+        super::check_rate("CADA-VAE", self.lr)
     }
 }
 

@@ -107,6 +107,10 @@ impl Method for FeatureVae {
                 return Err(Error::argument("feature VAE", name, 0, "at least 1"));
             }
         }
+        if !(self.beta.is_finite() && self.beta >= 0.0) {
+            return Err(Error::argument("feature VAE", "beta", self.beta, "a number from 0"));
+        }
+        super::check_rate("feature VAE", self.lr)?;
         let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
         let scale = Scale::of(seen.features())?;
         let signatures = unit_rows(seen.signatures().table())?;

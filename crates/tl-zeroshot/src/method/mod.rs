@@ -59,6 +59,13 @@ pub trait Method: Debug + Send + Sync {
     fn fit(&self, seen: &Seen) -> Result<Box<dyn Compatibility>>;
 }
 
+fn check_rate(what: &'static str, lr: f32) -> Result<()> {
+    if lr.is_finite() && lr > 0.0 {
+        return Ok(());
+    }
+    Err(Error::argument(what, "lr", lr, "a rate above 0"))
+}
+
 /// How samples in the space of signatures are compared with these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Similarity {

@@ -39,6 +39,22 @@ pub enum RankingLoss {
     },
 }
 
+impl RankingLoss {
+    fn check(self) -> Result<()> {
+        let (name, value, fits) = match self {
+            Self::Devise { margin } | Self::Sje { margin } | Self::Ale { margin } => {
+                ("margin", margin, margin >= 0.0)
+            }
+            Self::CrossEntropy { scale } => ("scale", scale, scale > 0.0),
+        };
+        if fits && value.is_finite() {
+            return Ok(());
+        }
+        let expected = "a margin from 0, or a scale above 0";
+        Err(Error::argument("ranking", name, value, expected))
+    }
+}
+
 /// The ranking loss of scores `[n, classes]`, a mean over the samples.
 ///
 /// # Errors
@@ -227,6 +243,8 @@ impl Method for Ranking {
         if self.maps == 0 {
             return Err(Error::argument("ranking", "maps", 0, "at least 1"));
         }
+        self.loss.check()?;
+        super::check_rate("ranking", self.lr)?;
         let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
         let scale = Scale::of(seen.features())?;
         let x = scale.apply(seen.features())?;

@@ -96,6 +96,11 @@ impl LossBalancer {
             Self::Stch { mu, .. } if !positive(*mu) => {
                 wrong("mu", mu.to_string(), "a number above 0, such as 0.5".into())
             }
+            Self::Stch { warm_up: 0, .. } => wrong(
+                "warm_up",
+                "0".into(),
+                "an epoch or more, of which losses are compared".into(),
+            ),
             Self::Famo { lr, decay } if !(positive(*lr) && decay.is_finite() && *decay >= 0.0) => {
                 wrong(
                     "lr and decay",

@@ -83,7 +83,7 @@ impl LossState {
             LossBalancer::Dwa { temperature } => dwa::weights(&self.epochs, &there, *temperature),
             LossBalancer::Rlw => rlw::weights(there.len(), seed),
             LossBalancer::Gls => return gls::loss(&there),
-            LossBalancer::Stch { mu, warm_up } => match self.epochs.get(warm_up.max(&1) - 1) {
+            LossBalancer::Stch { mu, warm_up } => match self.epochs.get(warm_up - 1) {
                 Some(nadir) => return stch::loss(&there, nadir, *mu),
                 None => vec![1.0; there.len()],
             },

@@ -1,194 +1,22 @@
-//! The files of Hugging Face's PEFT: `adapter_config.json` and
-//! `adapter_model.safetensors`.
+//! Reading an adapter that PEFT or this crate wrote.
 
-use super::{
-    BottleneckConfig, Ia3Config, LoraConfig, PeftConfig, VeraConfig, Whole, WholeConfig,
-    attach::{Place, put, sites},
-    bottleneck::BottleneckLayer,
-    ia3::Ia3Layer,
-    lora::LoraLayer,
-    manage,
-    stack::{self, Kind, Slot},
-    vera::VeraLayer,
+use super::{CONFIG, PREFIX, WEIGHTS, fields::Fields, modules};
+use crate::{
+    Error, Result,
+    peft::{
+        BottleneckConfig, Ia3Config, LoraConfig, PeftConfig, VeraConfig, Whole, WholeConfig,
+        attach::{Place, put, sites},
+        bottleneck::BottleneckLayer,
+        ia3::Ia3Layer,
+        lora::LoraLayer,
+        manage,
+        stack::Kind,
+        vera::VeraLayer,
+    },
 };
-use crate::{Error, Result};
-use serde_json::{Map, Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
-};
-use tl_nn::{Module, ModuleExt, Param, StateDict, Tensor, Weight};
-
-const CONFIG: &str = "adapter_config.json";
-const WEIGHTS: &str = "adapter_model.safetensors";
-const PREFIX: &str = "base_model.model.";
-
-/// Writes one adapter alone into a folder: `adapter_config.json` and
-/// `adapter_model.safetensors`, which PEFT's `PeftModel.from_pretrained` reads for a
-/// base model with the same module paths. Bottleneck adapters, which PEFT does not
-/// have, are written in the same way under a type of their own.
-///
-/// # Errors
-/// A name that the model does not have; a merged model; files that cannot be
-/// written.
-pub fn save<M: Module>(model: &M, name: &str, folder: impl AsRef<Path>) -> Result<()> {
-    let folder = folder.as_ref();
-    let (config, dict) = (describe(model, name)?, adapter_state(model, name)?);
-    std::fs::create_dir_all(folder)
-        .map_err(|source| tl_nn::Error::Io { path: folder.to_owned(), source })?;
-    dict.save(folder.join(WEIGHTS))?;
-    let text = serde_json::to_vec_pretty(&config).map_err(tl_nn::Error::other)?;
-    // The configuration last: a folder with one has its weights.
-    let (path, beside) = (folder.join(CONFIG), folder.join(".adapter_config.json.new"));
-    std::fs::write(&beside, text)
-        .and_then(|()| std::fs::rename(&beside, &path))
-        .map_err(|source| tl_nn::Error::Io { path, source })?;
-    Ok(())
-}
-
-/// The numbers of one adapter under PEFT's names.
-///
-/// # Errors
-/// A name that the model does not have.
-pub fn adapter_state<M: Module>(model: &M, name: &str) -> Result<StateDict> {
-    let mut dict = StateDict::new();
-    let mut found = false;
-    for (path, param) in model.params() {
-        let Some(slot) = slot(param, name) else { continue };
-        found = true;
-        let module = path.strip_suffix(".weight").unwrap_or(&path);
-        let axes = param.tensor().rank();
-        for (key, tensor) in parts(&slot.kind, module, &path, axes)? {
-            let key = if key.starts_with("vera_") && !key.contains('.') {
-                format!("base_model.{key}")
-            } else {
-                format!("{PREFIX}{key}")
-            };
-            dict.insert(key, Weight::new(&tensor));
-        }
-    }
-    if !found {
-        let known = manage::names(model).join(", ");
-        let expected = format!("one of: {known}");
-        return Err(Error::argument("save", "name", format!("`{name}`"), expected));
-    }
-    dict.metadata_mut().insert("format".into(), "pt".into());
-    Ok(dict)
-}
-
-fn slot<'a>(param: &'a Param, name: &str) -> Option<&'a Slot> {
-    stack::of(param)?.slots.iter().find(|s| s.name == name)
-}
-
-/// Names below the prefix, and numbers.
-fn parts(kind: &Kind, module: &str, path: &str, axes: usize) -> Result<Vec<(String, Tensor)>> {
-    let ones = |n: usize| vec![1; n];
-    let shaped = |t: &Tensor, dims: &[usize]| -> Result<Tensor> {
-        Ok(t.detach().reshape(tl_nn::Shape::new(dims)?)?)
-    };
-    let mut all = Vec::new();
-    match kind {
-        Kind::Lora(layer) => {
-            all.push((format!("{module}.lora_A.weight"), layer.a.tensor().detach()));
-            let b = layer.b.tensor();
-            let dims = [b.dims(), &ones(axes - 2)].concat();
-            all.push((format!("{module}.lora_B.weight"), shaped(b, &dims)?));
-            if let Some(m) = &layer.magnitude {
-                let dims = match axes {
-                    2 => vec![m.numel()],
-                    _ => [&[1, m.numel()], &ones(axes - 2)[..]].concat(),
-                };
-                all.push((format!("{module}.lora_magnitude_vector"), shaped(m.tensor(), &dims)?));
-            }
-        }
-        Kind::Ia3(layer) => {
-            let n = layer.gain.numel();
-            let dims = match (axes, layer.input) {
-                (2, true) => vec![1, n],
-                (2, false) => vec![n, 1],
-                _ => [&[1, n], &ones(axes - 2)[..]].concat(),
-            };
-            all.push((format!("{module}.ia3_l"), shaped(layer.gain.tensor(), &dims)?));
-        }
-        Kind::Vera(layer) => {
-            all.push((format!("{module}.vera_lambda_b"), layer.b.tensor().detach()));
-            all.push((format!("{module}.vera_lambda_d"), layer.d.tensor().detach()));
-            all.push(("vera_A".into(), layer.shared.0.clone()));
-            all.push(("vera_B".into(), layer.shared.1.clone()));
-        }
-        Kind::Bottleneck(l) => {
-            for (name, param) in [
-                ("down.weight", &l.down),
-                ("down.bias", &l.down_bias),
-                ("up.weight", &l.up),
-                ("up.bias", &l.up_bias),
-            ] {
-                all.push((format!("{module}.adapter_{name}"), param.tensor().detach()));
-            }
-        }
-        Kind::Whole(param) => all.push((path.to_owned(), param.tensor().detach())),
-    }
-    Ok(all)
-}
-
-/// The modules of the paths, each once.
-fn modules(paths: &[String]) -> Vec<String> {
-    let module = |p: &String| p.rsplit_once('.').map_or(p.clone(), |(module, _)| module.to_owned());
-    paths.iter().map(module).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// `adapter_config.json`.
-fn describe<M: Module>(model: &M, name: &str) -> Result<Value> {
-    let (mut targets, mut inputs, mut whole) = (Vec::new(), Vec::new(), Vec::new());
-    let mut config = None;
-    for (path, param) in model.params() {
-        let Some(slot) = slot(param, name) else { continue };
-        config = Some(slot.config.clone());
-        let module = path.strip_suffix(".weight").unwrap_or(&path).to_owned();
-        match &slot.kind {
-            Kind::Whole(_) => whole.push(path),
-            Kind::Ia3(layer) if layer.input => {
-                inputs.push(module.clone());
-                targets.push(module);
-            }
-            _ => targets.push(module),
-        }
-    }
-    let Some(config) = config else {
-        let expected = format!("one of: {}", manage::names(model).join(", "));
-        return Err(Error::argument("save", "name", format!("`{name}`"), expected));
-    };
-    let saved = modules(&whole);
-    let mut all = json!({
-        "base_model_name_or_path": null, "task_type": null, "inference_mode": true,
-        "target_modules": targets,
-        "modules_to_save": if saved.is_empty() { Value::Null } else { json!(saved) },
-    });
-    let own = match &*config {
-        PeftConfig::Lora(c) => json!({
-            "peft_type": "LORA", "r": c.rank, "lora_alpha": c.alpha,
-            "lora_dropout": c.dropout, "use_rslora": c.rank_stabilised, "use_dora": c.dora,
-            "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true,
-            "rank_pattern": {}, "alpha_pattern": {},
-        }),
-        PeftConfig::Ia3(_) => json!({
-            "peft_type": "IA3", "feedforward_modules": inputs, "fan_in_fan_out": false,
-            "init_ia3_weights": true,
-        }),
-        PeftConfig::Vera(c) => json!({
-            "peft_type": "VERA", "r": c.rank, "d_initial": c.d_initial, "vera_dropout": c.dropout,
-            "projection_prng_key": c.projection_seed, "save_projection": true, "bias": "none",
-            "fan_in_fan_out": false, "init_weights": true,
-        }),
-        PeftConfig::Bottleneck(c) => json!({ "peft_type": "BOTTLENECK", "width": c.width }),
-        PeftConfig::Whole(_) => json!({ "peft_type": "WHOLE" }),
-    };
-    if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
-        all.extend(own);
-    }
-    Ok(all)
-}
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+use tl_nn::{Module, Param, StateDict, Tensor};
 
 /// Loads an adapter that [`save`] or PEFT wrote, under a name, and makes it the
 /// active one. LoRA with rsLoRA, DoRA, `rank_pattern`, `alpha_pattern`, biases and
@@ -217,82 +45,10 @@ pub fn load<M: Module>(model: &mut M, name: &str, folder: impl AsRef<Path>) -> R
     put(model, name, &Arc::new(loaded.0), loaded.1)
 }
 
-/// Fields of the configuration, with errors that name them.
-#[derive(Clone, Copy)]
-struct Fields<'a> {
-    fields: &'a Map<String, Value>,
-    path: &'a Path,
-}
-
-impl<'a> Fields<'a> {
-    fn fail(&self, problem: String) -> Error {
-        Error::Nn(tl_nn::Error::Format { path: self.path.to_owned(), problem })
-    }
-
-    fn get(&self, name: &str) -> Option<&'a Value> {
-        self.fields.get(name).filter(|v| !v.is_null())
-    }
-
-    fn wrong(&self, name: &str, expected: &str) -> Error {
-        let got = self.fields.get(name).map_or("missing".to_owned(), Value::to_string);
-        let got: String = got.chars().take(80).collect();
-        self.fail(format!("`{name}` is {got}; expected {expected}"))
-    }
-
-    fn text(&self, name: &str, default: &'a str) -> Result<&'a str> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(value) => value.as_str().ok_or_else(|| self.wrong(name, "a text")),
-        }
-    }
-
-    fn flag(&self, name: &str) -> Result<bool> {
-        match self.get(name) {
-            None => Ok(false),
-            Some(value) => value.as_bool().ok_or_else(|| self.wrong(name, "true or false")),
-        }
-    }
-
-    fn number(&self, name: &str, default: f64) -> Result<f64> {
-        match self.get(name) {
-            None => Ok(default),
-            Some(value) => value
-                .as_f64()
-                .filter(|x| x.abs() <= 1e9)
-                .ok_or_else(|| self.wrong(name, "a number of a sensible size")),
-        }
-    }
-
-    fn rank(&self) -> Result<usize> {
-        let rank = self.get("r").and_then(Value::as_u64).filter(|r| (1..=65_536).contains(r));
-        Ok(rank.ok_or_else(|| self.wrong("r", "a rank of 1 to 65536"))? as usize)
-    }
-
-    /// Numbers for some modules, by names or their ends.
-    fn pattern(&self, name: &str) -> Result<BTreeMap<&'a str, f64>> {
-        let Some(value) = self.get(name) else { return Ok(BTreeMap::new()) };
-        let map = value.as_object().ok_or_else(|| self.wrong(name, "an object"))?;
-        map.iter()
-            .map(|(key, value)| {
-                let plain = key.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
-                let number = value.as_f64().filter(|x| plain && x.is_finite());
-                let expected = "names of modules (no regular expressions) and numbers";
-                Ok((key.as_str(), number.ok_or_else(|| self.wrong(name, expected))?))
-            })
-            .collect()
-    }
-}
-
 struct Reader<'a> {
     file: Fields<'a>,
     dict: &'a StateDict,
     places: &'a [Place],
-}
-
-/// The number of a pattern for a module; PEFT takes the first name that fits.
-fn of_module(pattern: &BTreeMap<&str, f64>, module: &str) -> Option<f64> {
-    let fits = |key: &str| module == key || module.ends_with(&format!(".{key}"));
-    pattern.iter().find(|(key, _)| fits(key)).map(|(_, x)| *x)
 }
 
 impl Reader<'_> {
@@ -384,14 +140,16 @@ impl Reader<'_> {
                 return Err(file.wrong(unknown, "nothing: it is not known here"));
             }
         }
-        let (ranks, alphas) = (file.pattern("rank_pattern")?, file.pattern("alpha_pattern")?);
         for (module, place) in self.having(".lora_A.weight")? {
             let (w, dims) = (&place.tensor, place.tensor.dims());
             if w.rank() < 2 {
                 return Err(self.weights(format!("`{module}` has no matrix to adapt")));
             }
-            let rank = of_module(&ranks, module).map_or(config.rank, |r| r as usize);
-            let alpha = of_module(&alphas, module).map_or(config.alpha, |a| a as f32);
+            let rank = match file.of_module("rank_pattern", module)? {
+                Some(rank) => file.fits_rank("rank_pattern", rank)?,
+                None => config.rank,
+            };
+            let alpha = file.of_module("alpha_pattern", module)?.map_or(config.alpha, |a| a as f32);
             let a = self.tensor(module, ".lora_A.weight", &[&[rank], &dims[1..]].concat())?;
             let b = self.tensor(module, ".lora_B.weight", &[dims[0], rank])?;
             let magnitude = match config.dora {
@@ -445,7 +203,11 @@ impl Reader<'_> {
                 let (got, rank) = (weight.dims(), config.rank);
                 return Err(self.weights(format!("`{name}` is {got:?} for a rank of {rank}")));
             }
-            Ok(weight.to_tensor()?)
+            let tensor = weight.to_tensor()?;
+            if !tensor.is_finite() {
+                return Err(self.weights(format!("`{name}` holds numbers that are not finite")));
+            }
+            Ok(tensor)
         };
         let shared = (shared("base_model.vera_A", 0)?, shared("base_model.vera_B", 1)?);
         for (module, place) in self.having(".vera_lambda_b")? {
