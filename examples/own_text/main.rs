@@ -159,7 +159,7 @@ fn compare(data: &Labelled, vectors: Option<&Tensor>, args: &Args) -> Outcome<(T
         let words = Words::fit(&data.of(&train))?;
         measure(WORDS, &|part| words.features(&data.of(part)))?;
         if let Some(vectors) = vectors {
-            measure(SENTENCES, &|part| Ok(vectors.index_select(0, &Indices::from(places(part)))))?;
+            measure(SENTENCES, &|part| Ok(vectors.index_select(0, &Indices::from(places(part)))?))?;
         }
     }
     bar.finish_and_clear();
