@@ -1,32 +1,20 @@
 //! How long a run takes.
 
-/// A clock that stands still where the platform has none: `Instant::now` panics
-/// on `wasm32-unknown-unknown`.
+use std::time::Instant;
+
+/// A clock that stands still at 0 where the platform has none: `Instant::now`
+/// panics on `wasm32-unknown-unknown`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(
-    #[cfg(not(all(target_family = "wasm", target_os = "unknown")))] std::time::Instant,
-);
+pub(super) struct Clock(Option<Instant>);
 
-#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 impl Clock {
     pub(super) fn start() -> Self {
-        Self(std::time::Instant::now())
+        let missing = cfg!(all(target_family = "wasm", target_os = "unknown"));
+        Self((!missing).then(Instant::now))
     }
 
-    /// Seconds since the start.
-    pub(super) fn seconds(&self) -> f64 {
-        self.0.elapsed().as_secs_f64()
-    }
-}
-
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
-impl Clock {
-    pub(super) fn start() -> Self {
-        Self()
-    }
-
-    /// Always 0.
-    pub(super) fn seconds(&self) -> f64 {
-        0.0
+    /// Since the start.
+    pub(super) fn seconds(self) -> f64 {
+        self.0.map_or(0.0, |start| start.elapsed().as_secs_f64())
     }
 }
