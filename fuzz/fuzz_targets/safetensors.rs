@@ -10,6 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     for (_, weight) in dict.iter() {
         let _ = weight.to_tensor();
     }
-    let again = dict.to_bytes().and_then(StateDict::from_bytes).expect("what was read can be written");
+    let again =
+        dict.to_bytes().and_then(StateDict::from_bytes).expect("what was read can be written");
     assert_eq!(dict.len(), again.len());
 });

@@ -63,6 +63,7 @@ mod guides {
         AddingAMethod "docs/adding-a-method.md"
         AddingAnOperation "docs/adding-an-operation.md"
         Errors "docs/errors.md"
+        Migrating "docs/migrating.md"
         Numerics "docs/numerics.md"
         YourOwnData "docs/your-own-data.md"
     }

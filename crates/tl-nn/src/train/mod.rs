@@ -3,6 +3,7 @@
 #[cfg(feature = "progress")]
 mod bar;
 mod checkpoint;
+mod clock;
 mod early_stopping;
 mod event;
 mod history;

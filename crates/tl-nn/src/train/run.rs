@@ -2,6 +2,7 @@
 
 use super::{
     checkpoint,
+    clock::Clock,
     early_stopping::Best,
     event::Event,
     history::{History, Record},
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{Ctx, Ema, Error, Gradients, Load, Module, ModuleExt, Result};
 use serde::{Deserialize, Serialize};
-use std::{marker::PhantomData, time::Instant};
+use std::marker::PhantomData;
 
 /// Where a run stands; with the tensors, all that its rest depends on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -82,7 +83,7 @@ impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (before, start) = (self.at.seconds, Instant::now());
+        let (before, start) = (self.at.seconds, Clock::start());
         let of = source.size_hint().1;
         for _ in 0..self.at.batch {
             // Done before the interruption.
@@ -99,7 +100,7 @@ impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
                 break;
             }
             self.step(&batches, of)?;
-            self.at.seconds = before + start.elapsed().as_secs_f64();
+            self.at.seconds = before + start.seconds();
             if self.trainer.checkpoint_every.is_some_and(|n| self.at.step.is_multiple_of(n)) {
                 self.save()?;
             }
@@ -217,7 +218,7 @@ impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
         }
     }
 
-    fn close_epoch(&mut self, before: f64, start: Instant) -> Result<()> {
+    fn close_epoch(&mut self, before: f64, start: Clock) -> Result<()> {
         let validated = match &self.ema {
             Some(ema) => self.objective.validate(ema.model())?,
             None => self.objective.validate(self.model)?,
@@ -230,7 +231,7 @@ impl<'r, 'a, M: Module, B, O: Objective<M, B>> Run<'r, 'a, M, B, O> {
             lr: at.lr,
             train: std::mem::take(&mut at.sums).into_iter().map(|(n, s)| (n, s / count)).collect(),
             validation: validated.clone().unwrap_or_default(),
-            seconds: before + start.elapsed().as_secs_f64(),
+            seconds: before + start.seconds(),
         };
         (at.epoch, at.batch, at.seconds) = (at.epoch + 1, 0, 0.0);
         let watched = &self.trainer.plateau_on;
