@@ -37,9 +37,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Allocations of a step on one thread, once the pool of buffers is full.
+/// Allocations of a step on one thread, once the pool of buffers is full. Each strip of a
+/// product that may be spread over threads has one, for what it packs.
 const KNOWN: [(&str, usize); 3] =
-    [("chain1000", 3044), ("mlp_step", 119), ("maml_sinusoid_1", 1055)];
+    [("chain1000", 3044), ("mlp_step", 155), ("maml_sinusoid_1", 1055)];
 
 /// How many more are not yet a failure.
 const TOLERANCE: f64 = 1.05;

@@ -198,7 +198,8 @@ fn shifted_products<E: Elem>(
         || {
             for (sum, shift) in sums.iter_mut().zip(shifts) {
                 let mut own = *sum;
-                let pairs = grad.as_chunks::<LANES>().0.iter().zip(x[shift..].as_chunks::<LANES>().0);
+                let pairs =
+                    grad.as_chunks::<LANES>().0.iter().zip(x[shift..].as_chunks::<LANES>().0);
                 for (grad, x) in pairs {
                     for l in 0..LANES {
                         own[l] += grad[l] * x[l];

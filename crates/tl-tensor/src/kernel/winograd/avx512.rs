@@ -208,10 +208,7 @@ fn corners(m: &[&[f32]; PLACES], from: usize, bias: __m512) -> [__m512; 4] {
         let right = _mm512_add_ps(_mm512_sub_ps(_mm512_sub_ps(b, c), d), bias);
         let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-        [
-            _mm512_permutex2var_ps(left, low, right),
-            _mm512_permutex2var_ps(left, high, right),
-        ]
+        [_mm512_permutex2var_ps(left, low, right), _mm512_permutex2var_ps(left, high, right)]
     };
     let ([a, b], [c, d]) = (pair(upper), pair(lower));
     [a, b, c, d]
