@@ -239,7 +239,7 @@ pub(crate) fn input_gradient<E: Elem>(
         if count == 1 {
             for strip in g.windows.strips(g.lines()) {
                 let width = strip.columns();
-                let grad = grad.from_column(strip.above * g.windows.out[1]);
+                let grad = grad.skip_columns(strip.above * g.windows.out[1]);
                 gemm((rows, g.out_channels, width), weight, grad, buffer, false, !side_by_side);
                 col2im(&strip, buffer, out, width, 0);
             }
@@ -280,7 +280,7 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
             let maps = &grad[i * tile * g.output_size()..][..count * g.output_size()];
             let sides = g.side(maps, sides.as_mut_slice());
             g.with_columns(images, buffer.as_mut_slice(), |matrix, width, from| {
-                let grad = Matrix::new(sides, count * columns).from_column(from);
+                let grad = Matrix::new(sides, count * columns).skip_columns(from);
                 let into = &mut sum[group * g.weight_size()..][..g.weight_size()];
                 let matrix = Matrix::new(matrix, width).t();
                 gemm((g.out_channels, width, rows), grad, matrix, into, true, spread);

@@ -24,7 +24,7 @@ impl<'a, E> Matrix<'a, E> {
     }
 
     /// The matrix without its first columns.
-    pub(crate) fn from_column(self, column: usize) -> Self {
+    pub(crate) fn skip_columns(self, column: usize) -> Self {
         Self { data: &self.data[column * self.column_step..], ..self }
     }
 

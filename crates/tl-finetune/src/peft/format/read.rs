@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tl_nn::{Module, Param, StateDict, Tensor};
 
-/// Loads an adapter that [`save`] or PEFT wrote, under a name, and makes it the
+/// Loads an adapter that [`save`](super::save) or PEFT wrote, under a name, and makes it the
 /// active one. LoRA with rsLoRA, DoRA, `rank_pattern`, `alpha_pattern`, biases and
 /// `modules_to_save`; IA3; VeRA with its projections; LN tuning. Fields that change
 /// nothing in inference are skipped: the file is the home's, not ours.
