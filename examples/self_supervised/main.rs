@@ -78,8 +78,8 @@ struct Effort {
     shots: Vec<usize>,
     epochs: usize,
     batch: usize,
-    scratch: Supervised,
-    tune: Supervised,
+    /// From scratch and from pre-trained weights alike.
+    supervised: Supervised,
 }
 
 impl Effort {
@@ -90,15 +90,14 @@ impl Effort {
             ("BYOL", Method::byol()),
             ("masked autoencoder", Method::masked(4)),
         ];
-        let (scratch, tune) =
-            (Supervised { steps: 200, lr: 3e-3 }, Supervised { steps: 200, lr: 3e-4 });
+        let steps = if args.quick { 20 } else { 200 };
+        let supervised = Supervised { steps, lr: 3e-3 };
         let (shots, epochs, batch) = match (&args.data, args.quick) {
             (_, true) => (vec![5], 1, 128),
             (None, false) => (vec![1, 5, 20], 30, 128),
             (Some(_), false) => (vec![10, 50, 100], 3, 256),
         };
-        let short = |s: Supervised| if args.quick { Supervised { steps: 20, ..s } } else { s };
-        Self { methods, shots, epochs, batch, scratch: short(scratch), tune: short(tune) }
+        Self { methods, shots, epochs, batch, supervised }
     }
 }
 
@@ -195,7 +194,7 @@ fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outc
     let known = train.features().narrow(0, 0, train.len().min(5000))?;
     for (few, trials) in few.iter().zip(&mut *all) {
         let start = Instant::now();
-        let reached = effort.scratch.fit(&encoder(seed), few, test, gentle(), seed)?;
+        let reached = effort.supervised.fit(&encoder(seed), few, test, gentle(), seed)?;
         trials.push("from scratch", reached, start.elapsed().as_secs_f64());
     }
     let judge = |name: &str,
@@ -225,7 +224,7 @@ fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outc
         run.fit(&mut net, train, &views())?;
         judge(&format!("{name} + logistic"), &|x| features(&net, x), start, all)?;
         for (few, trials) in few.iter().zip(&mut *all) {
-            let reached = effort.tune.fit(&net, few, test, gentle(), seed)?;
+            let reached = effort.supervised.fit(&net, few, test, gentle(), seed)?;
             let name = format!("{name}, fine-tuned");
             trials.push(&name, reached, start.elapsed().as_secs_f64());
         }
