@@ -246,7 +246,7 @@ fn gradnorm_takes_the_step_of_the_paper() {
     let mut state = GradNorm::new(3);
     state.update(&[0, 2], &[2.0, 1.0], &[1.0, 1.0], 1.5, 0.1).unwrap();
     assert!(state.weights[1] == 1.0 && state.initial[1].is_nan());
-    assert!(state.update(&[0], &[1.0], &[0.0], 1.5, 0.1).is_err());
+    assert!(state.update(&[0], &[1.0], &[-1.0], 1.5, 0.1).is_err());
     assert!(state.update(&[0], &[1.0, 2.0], &[1.0], 1.5, 0.1).is_err());
     let before = state.clone();
     assert!(state.update(&[0, 1], &[f64::NAN, 2.0], &[1.0, 1.0], 1.5, 0.1).is_err());
@@ -304,8 +304,14 @@ fn a_missing_task_is_as_if_it_did_not_exist() {
     }
     let mut state = LossState::new(2);
     assert!(state.combine(&all[0], &losses(&[f32::NAN, f32::NAN]), 0).is_err());
-    let error = state.combine(&LossBalancer::Gls, &losses(&[0.0, 1.0]), 0).unwrap_err();
-    assert!(error.to_string().contains("above 0"));
+    let error = state.combine(&LossBalancer::Gls, &losses(&[-1.0, 1.0]), 0).unwrap_err();
+    assert!(error.to_string().contains("from 0"));
+    // A batch that is fitted perfectly is no error.
+    let stch = LossBalancer::Stch { mu: 0.5, warm_up: 1 };
+    for balancer in [LossBalancer::Gls, LossBalancer::Famo { lr: 0.025, decay: 0.001 }, stch] {
+        let (total, _) = combine(&mut LossState::new(2), &balancer, &[0.0, 1.0]);
+        assert!(total.is_finite(), "{}", balancer.name());
+    }
     assert!(state.combine(&LossBalancer::Fixed(vec![1.0]), &losses(&[1.0, 1.0]), 0).is_err());
 }
 

@@ -1,6 +1,6 @@
 //! Gradient normalisation.
 
-use super::Moments;
+use super::{LEAST_LOSS, Moments};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl GradNorm {
     /// their unweighted gradients and their losses. The others stay.
     ///
     /// # Errors
-    /// Not a finite norm and a loss above 0 for each task.
+    /// Not a finite norm and a finite loss from 0 for each task.
     pub fn update(
         &mut self,
         present: &[usize],
@@ -67,21 +67,23 @@ impl GradNorm {
             let expected = format!("as many as the {} tasks", present.len());
             return Err(Error::argument("GradNorm", "norms", got, expected));
         }
-        if let Some(bad) = losses.iter().find(|l| !(l.is_finite() && **l > 0.0)) {
-            let expected = "losses above 0, as their ratios are taken";
+        if let Some(bad) = losses.iter().find(|l| !(l.is_finite() && **l >= 0.0)) {
+            let expected = "finite losses from 0, as their ratios are taken";
             return Err(Error::argument("GradNorm", "loss", bad, expected));
         }
         if let Some(bad) = norms.iter().find(|n| !(n.is_finite() && **n >= 0.0)) {
             return Err(Error::argument("GradNorm", "norm", bad, "finite norms from 0"));
         }
         let n = present.len() as f64;
-        for (&i, &loss) in present.iter().zip(losses) {
+        // A batch that a task fits perfectly has a loss of 0.
+        let losses: Vec<f64> = losses.iter().map(|l| l.max(f64::from(LEAST_LOSS))).collect();
+        for (&i, &loss) in present.iter().zip(&losses) {
             if self.initial[i].is_nan() {
                 self.initial[i] = loss;
             }
         }
         let ratios: Vec<f64> =
-            present.iter().zip(losses).map(|(&i, loss)| loss / self.initial[i]).collect();
+            present.iter().zip(&losses).map(|(&i, loss)| loss / self.initial[i]).collect();
         let mean_ratio = ratios.iter().sum::<f64>() / n;
         let weighted: Vec<f64> =
             present.iter().zip(norms).map(|(&i, norm)| self.weights[i] * norm).collect();

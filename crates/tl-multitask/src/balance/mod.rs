@@ -12,7 +12,7 @@ pub use grad_norm::GradNorm;
 pub use gradient::{GradientBalancer, GradientState, gradient_weights};
 pub(crate) use gradient::{drop_conflicts, step_seed};
 pub use gram::Gram;
-pub(crate) use loss::Learned;
+pub(crate) use loss::{LEAST_LOSS, Learned};
 pub use loss::{LossBalancer, LossState, imtl_l, uncertainty};
 pub use method::Balance;
 pub use moments::Moments;

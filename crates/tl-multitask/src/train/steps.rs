@@ -3,7 +3,9 @@
 use super::{MultiTask, memory::Memory};
 use crate::{
     Balance, Conflicts, Error, GradientBalancer, Kind, LossBalancer, Result, TaskGradients,
-    affinity::affinity, balance::step_seed, gradient_weights, imtl_l, uncertainty,
+    affinity::affinity,
+    balance::{LEAST_LOSS, step_seed},
+    gradient_weights, imtl_l, uncertainty,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -232,15 +234,15 @@ impl<'a, F, V> Steps<'a, F, V> {
     }
 }
 
-/// The logarithms of the losses that are there.
+/// `ln(L + ε)` of the losses that are there.
 fn logs(values: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
     let log = |value: &Option<Tensor>| -> Result<Option<Tensor>> {
         let Some(loss) = value else { return Ok(None) };
         let number = loss.item()?;
-        if number > 0.0 {
-            return Ok(Some(loss.log()));
+        if number >= 0.0 {
+            return Ok(Some(loss.add_scalar(LEAST_LOSS).log()));
         }
-        let expected = "losses above 0, as their logarithm is taken";
+        let expected = "losses from 0, as their logarithm is taken";
         Err(Error::argument("DB-MTL", "loss", number, expected))
     };
     values.iter().map(log).collect()

@@ -76,8 +76,8 @@ pub enum GradientBalancer {
     },
     /// Dual balancing (Lin et al. 2023, algorithm 1): gradients of `ln L`, a
     /// moving average of each, every one brought to the norm of the longest. The
-    /// rest of the model follows `Σ ln L` too. Losses have to be above 0. Holds
-    /// every task's gradient and its average.
+    /// rest of the model follows `Σ ln L` too. Losses have to be 0 or more;
+    /// 1e-8 is added to each. Holds every task's gradient and its average.
     DbMtl {
         /// What the average of before weighs, in `[0, 1)`; 0 for none. The
         /// authors' code has 0.9.

@@ -151,18 +151,22 @@ impl<'a> There<'a> {
         sum(&parts)
     }
 
-    /// The logarithms of the losses.
+    /// `ln(L + ε)` of the losses, with [`LEAST_LOSS`].
     ///
     /// # Errors
-    /// A loss that is not above 0.
+    /// A loss below 0, or NaN.
     pub(super) fn logarithms(&self) -> Result<Vec<Tensor>> {
-        if let Some(bad) = self.values.iter().find(|v| v.is_nan() || **v <= 0.0) {
-            let expected = "losses above 0, as their logarithm is taken";
+        if let Some(bad) = self.values.iter().find(|v| v.is_nan() || **v < 0.0) {
+            let expected = "losses from 0, as their logarithm is taken";
             return Err(Error::argument("losses", "loss", bad, expected));
         }
-        Ok(self.losses.iter().map(|l| l.log()).collect())
+        Ok(self.losses.iter().map(|l| l.add_scalar(LEAST_LOSS).log()).collect())
     }
 }
+
+/// What is added to a loss before its logarithm is taken, as the authors of DB-MTL and
+/// FAMO do: a batch that a task fits perfectly has a loss of 0.
+pub(crate) const LEAST_LOSS: f32 = 1e-8;
 
 pub(super) fn sum(parts: &[Tensor]) -> Result<Tensor> {
     let mut total = Tensor::scalar(0.0);
