@@ -1,5 +1,5 @@
 //! Losses and their gradients against reference implementations: lightly and the
-//! authors' code, as `tools/fixtures/ssl.py` runs them.
+//! authors' code, as `tools/fixtures/self_supervised.py` runs them.
 
 use tl_nn::StateDict;
 use tl_ssl::*;
