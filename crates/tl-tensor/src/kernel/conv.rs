@@ -7,7 +7,7 @@
 //! threads.
 
 use super::{
-    depthwise,
+    depthwise, direct,
     gemm::{Matrix, gemm, gemm_rows},
     im2col::{Windows, col2im, im2col},
     parallel,
@@ -42,7 +42,7 @@ impl Geometry {
         self.windows.channels * self.windows.image[0] * self.windows.image[1]
     }
 
-    fn output_size(&self) -> usize {
+    pub(super) fn output_size(&self) -> usize {
         self.out_channels * self.windows.columns()
     }
 
@@ -157,6 +157,9 @@ pub(crate) fn forward<E: Elem>(
         depthwise::forward(g, x, weight, bias, out);
         return;
     }
+    if direct::forward(g, x, weight, bias, out) {
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
     let tile = g.tile();
     let side_by_side = g.side_by_side(tile);
@@ -217,6 +220,9 @@ pub(crate) fn input_gradient<E: Elem>(
         depthwise::input_gradient(g, grad, weight, out);
         return;
     }
+    if direct::input_gradient(g, grad, weight, out) {
+        return;
+    }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
     let tile = g.tile();
     let side_by_side = g.side_by_side(tile);
@@ -267,6 +273,9 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
     let (rows, columns) = (g.windows.rows(), g.windows.columns());
     let size = g.groups * g.weight_size();
     out.fill(E::ZERO);
+    if direct::weight_gradient(g, x, grad, out) {
+        return;
+    }
     let tile = g.tile();
     let tiles = g.images.div_ceil(tile);
     // Adds the gradients of some tiles to `sum`.

@@ -1,9 +1,7 @@
 //! A slice that several tasks write at places of their own.
 #![allow(unsafe_code)]
 
-#[cfg(target_arch = "x86_64")]
-use std::any::TypeId;
-use std::{marker::PhantomData, slice};
+use std::{any::TypeId, marker::PhantomData, slice};
 
 /// A borrowed slice of which tasks take parts that do not overlap, where these
 /// are no chunks of it: rows of one channel of every image, say.
@@ -54,7 +52,6 @@ impl<'a, E> Disjoint<'a, E> {
 }
 
 /// A slice as one of a type that `E` is.
-#[cfg(target_arch = "x86_64")]
 pub(crate) fn cast<E: 'static, F: 'static>(slice: &[E]) -> Option<&[F]> {
     (TypeId::of::<E>() == TypeId::of::<F>()).then(|| {
         // SAFETY: the two are one type.
@@ -63,7 +60,6 @@ pub(crate) fn cast<E: 'static, F: 'static>(slice: &[E]) -> Option<&[F]> {
 }
 
 /// As [`cast`], for writing.
-#[cfg(target_arch = "x86_64")]
 pub(crate) fn cast_mut<E: 'static, F: 'static>(slice: &mut [E]) -> Option<&mut [F]> {
     (TypeId::of::<E>() == TypeId::of::<F>()).then(|| {
         // SAFETY: the two are one type; the borrow is handed on.

@@ -3,6 +3,7 @@
 pub(crate) mod conv;
 pub(crate) mod copy;
 mod depthwise;
+mod direct;
 mod disjoint;
 pub(crate) mod functions;
 pub(crate) mod gemm;
@@ -10,6 +11,7 @@ pub(crate) mod im2col;
 pub(crate) mod lanes;
 pub(crate) mod map;
 pub(crate) mod parallel;
+mod phases;
 pub(crate) mod reduce;
 pub(crate) mod walk;
 mod winograd;

@@ -259,23 +259,91 @@ fn largest_of_four<E: Elem>(plane: &[E], width: usize, columns: usize, places: &
     }
 }
 
+/// The place of the largest pixel of one window.
+#[inline(always)]
+fn largest_of<E: Elem>(plane: &[E], width: usize, row: &Window, column: &Window) -> u32 {
+    let mut best = row.start * width + column.start;
+    for i in 0..row.count {
+        let line = (row.start + i * row.step) * width + column.start;
+        for j in 0..column.count {
+            let place = line + j * column.step;
+            let (x, old) = (plane[place], plane[best]);
+            if x > old || (x.is_nan() && !old.is_nan()) {
+                best = place;
+            }
+        }
+    }
+    best as u32
+}
+
+/// Windows that are looked at together.
+const TOGETHER: usize = 16;
+
+/// The place of the largest pixel of each of [`TOGETHER`] windows, the first of
+/// which is `column` and each next one `STRIDE` further, without branches.
+#[inline(always)]
+fn largest_of_many<E: Elem, const STRIDE: usize>(
+    plane: &[E],
+    width: usize,
+    row: &Window,
+    column: &Window,
+) -> [u32; TOGETHER] {
+    let first = row.start * width + column.start;
+    let (mut best, mut at) = ([E::ZERO; TOGETHER], [0; TOGETHER]);
+    for l in 0..TOGETHER {
+        best[l] = plane[first + l * STRIDE];
+        at[l] = (first + l * STRIDE) as u32;
+    }
+    for i in 0..row.count {
+        for j in 0..column.count {
+            let from = (row.start + i * row.step) * width + column.start + j * column.step;
+            let pixels = &plane[from..=from + (TOGETHER - 1) * STRIDE];
+            for l in 0..TOGETHER {
+                let x = pixels[l * STRIDE];
+                let larger = (x > best[l]) | (x.is_nan() & !best[l].is_nan());
+                best[l] = if larger { x } else { best[l] };
+                at[l] = if larger { (from + l * STRIDE) as u32 } else { at[l] };
+            }
+        }
+    }
+    at
+}
+
 /// The place of the largest pixel of each window.
+#[inline(always)]
 fn largest<E: Elem>(plan: &Plan, plane: &[E], places: &mut [u32]) {
-    let width = plan.image[1];
-    plan.each(|at, row, column| {
-        let mut best = row.start * width + column.start;
-        for i in 0..row.count {
-            let line = (row.start + i * row.step) * width + column.start;
-            for j in 0..column.count {
-                let place = line + j * column.step;
-                let (x, old) = (plane[place], plane[best]);
-                if x > old || (x.is_nan() && !old.is_nan()) {
-                    best = place;
+    let (width, columns) = (plan.image[1], &plan.columns[..]);
+    // Whole windows lie side by side, in equal steps; those at the edges are cut.
+    let full = columns.iter().map(|w| w.count).max().unwrap_or(0);
+    let whole = |w: &&Window| w.count == full;
+    let left = columns.iter().take_while(|w| !whole(w)).count();
+    let inner = columns[left..].iter().take_while(whole).count();
+    let step = if inner > 1 { columns[left + 1].start - columns[left].start } else { 0 };
+    let even = columns[left..left + inner].windows(2).all(|w| w[1].start - w[0].start == step);
+    for (row, places) in plan.rows.iter().zip(places.chunks_exact_mut(columns.len().max(1))) {
+        let mut column = 0;
+        while column < columns.len() {
+            let together =
+                even && row.count > 0 && column >= left && column + TOGETHER <= left + inner;
+            let into = &mut places[column..];
+            match (together, step) {
+                (true, 1) => {
+                    let found = largest_of_many::<E, 1>(plane, width, row, &columns[column]);
+                    into[..TOGETHER].copy_from_slice(&found);
+                    column += TOGETHER;
+                }
+                (true, 2) => {
+                    let found = largest_of_many::<E, 2>(plane, width, row, &columns[column]);
+                    into[..TOGETHER].copy_from_slice(&found);
+                    column += TOGETHER;
+                }
+                _ => {
+                    into[0] = largest_of(plane, width, row, &columns[column]);
+                    column += 1;
                 }
             }
         }
-        places[at] = best as u32;
-    });
+    }
 }
 
 fn max_pool<E: Elem>(x: &Tensor<E>, plan: &Plan) -> Tensor<E> {
@@ -294,7 +362,10 @@ fn max_pool<E: Elem>(x: &Tensor<E>, plan: &Plan) -> Tensor<E> {
                 || largest_of_four(plane, width, columns, places),
             );
         } else {
-            largest(plan, plane, places);
+            parallel::simd(
+                #[inline(always)]
+                || largest(plan, plane, places),
+            );
         }
     });
     let value = Value::build(plan.shape(x.shape()), |out| {

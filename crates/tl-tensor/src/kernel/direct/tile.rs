@@ -1,0 +1,218 @@
+//! The inner loop of direct convolution: tiles of results that stay in registers.
+#![allow(unsafe_code)]
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Terms of a sum that are added at once, so that their vectors stay in the first
+/// cache.
+const TERMS: usize = 96;
+/// Registers of a line of a tile, at most.
+const WIDEST: usize = 4;
+
+/// How wide vectors are on this machine.
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+/// Numbers of a register of this machine.
+pub(super) fn lanes() -> usize {
+    Arch::new().dispatch(Lanes)
+}
+
+/// Numbers of a line of a block, which is whole registers, for `width` in all.
+pub(super) fn block(width: usize) -> usize {
+    let lanes = lanes();
+    (WIDEST * lanes).min(width.next_multiple_of(lanes))
+}
+
+/// `out[row][..] (+)= Σ_term x[row + term] · vectors[term][..]`: rows and terms are
+/// places in `x`, a line of `vectors` and `out` has [`block`]'s numbers.
+pub(super) struct Sums<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) rows: &'a [usize],
+    pub(super) terms: &'a [usize],
+    pub(super) vectors: &'a [f32],
+    pub(super) out: &'a mut [f32],
+    pub(super) add: bool,
+}
+
+impl Sums<'_> {
+    /// The numbers of a line.
+    fn width(&self) -> usize {
+        self.vectors.len() / self.terms.len().max(1)
+    }
+
+    fn check(&self) {
+        let farthest = |at: &[usize]| at.iter().max().copied().unwrap_or(0);
+        let (rows, terms) = (farthest(self.rows), farthest(self.terms));
+        assert!(rows + terms < self.x.len(), "direct convolution: the planes are too short");
+        let (vectors, out) = (self.terms.len() * self.width(), self.rows.len() * self.width());
+        assert!(vectors <= self.vectors.len() && out <= self.out.len(), "direct: lines too short");
+    }
+
+    /// Tiles of `R` rows by `V` registers, then row by row.
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, simd: S) {
+        let width = V * S::F32_LANES;
+        for (part, terms) in self.terms.chunks(TERMS).enumerate() {
+            let add = self.add || part > 0;
+            let vectors = &self.vectors[part * TERMS * width..];
+            let whole = self.rows.chunks_exact(R);
+            let rest = whole.remainder();
+            let single = self.rows.len() - rest.len();
+            for (tile, rows) in whole.enumerate() {
+                let mut own = [0; R];
+                own.copy_from_slice(rows);
+                let out = &mut self.out[tile * R * width..][..R * width];
+                // SAFETY: `check` says that every row and term lie in `x`, and each
+                // term has a line of `vectors`.
+                unsafe { tile_of::<S, R, V>(simd, self.x, &own, terms, vectors, out, add) };
+            }
+            for (i, &row) in rest.iter().enumerate() {
+                let out = &mut self.out[(single + i) * width..][..width];
+                // SAFETY: as above.
+                unsafe { tile_of::<S, 1, V>(simd, self.x, &[row], terms, vectors, out, add) };
+            }
+        }
+    }
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.check();
+        match (S::REGISTER_COUNT >= 32, self.width() / S::F32_LANES) {
+            (true, 4) => self.run::<S, 6, 4>(simd),
+            (true, 3) => self.run::<S, 8, 3>(simd),
+            (true, 2) => self.run::<S, 8, 2>(simd),
+            (false, 4) => self.run::<S, 2, 4>(simd),
+            (false, 3) => self.run::<S, 3, 3>(simd),
+            (false, 2) => self.run::<S, 6, 2>(simd),
+            _ => self.run::<S, 8, 1>(simd),
+        }
+    }
+}
+
+/// # Safety
+/// The sum of every row and term is a place in `x`, and each term has a line of
+/// `V` registers in `vectors`.
+#[inline(always)]
+unsafe fn tile_of<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    x: &[f32],
+    rows: &[usize; R],
+    terms: &[usize],
+    vectors: &[f32],
+    out: &mut [f32],
+    add: bool,
+) {
+    let width = V * S::F32_LANES;
+    assert!(out.len() == R * width, "direct: a tile of another size");
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; V]; R];
+    let mut from = [x.as_ptr(); R];
+    // SAFETY: rows and terms as the caller promises, the tile as asserted; registers
+    // are plain numbers, read and written without alignment. The loops hold no
+    // closures, which the compiler may leave outside of what is compiled for these
+    // instructions.
+    unsafe {
+        for (from, &row) in from.iter_mut().zip(rows) {
+            *from = x.as_ptr().add(row);
+        }
+        if add {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    let at = out.as_ptr().add(r * width + v * S::F32_LANES);
+                    *sum = at.cast::<S::f32s>().read_unaligned();
+                }
+            }
+        }
+        let mut line = vectors.as_ptr();
+        for &term in terms {
+            let mut vector = [zero; V];
+            for (v, vector) in vector.iter_mut().enumerate() {
+                *vector = line.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+            }
+            for (from, sums) in from.iter().zip(sums.iter_mut()) {
+                let x = simd.splat_f32s(*from.add(term));
+                for (sum, vector) in sums.iter_mut().zip(vector) {
+                    *sum = simd.mul_add_e_f32s(x, vector, *sum);
+                }
+            }
+            line = line.add(width);
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                let at = out.as_mut_ptr().add(r * width + v * S::F32_LANES);
+                at.cast::<S::f32s>().write_unaligned(*sum);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sum of every width of a line, with these instructions, against `f64`.
+    struct Check;
+
+    impl WithSimd for Check {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            let widths = if S::F32_LANES == 1 { 1..=1 } else { 1..=WIDEST };
+            for width in widths.map(|registers| registers * S::F32_LANES) {
+                let x: Vec<f32> = (0..400).map(|i| (i as f32 * 0.37).sin()).collect();
+                let rows: Vec<usize> = (0..19).map(|i| i * 3 % 50).collect();
+                let terms: Vec<usize> = (0..2 * TERMS + 5).map(|i| i * 7 % 350).collect();
+                let vectors: Vec<f32> =
+                    (0..terms.len() * width).map(|i| (i as f32 * 0.73).cos()).collect();
+                let mut out = vec![1.0; rows.len() * width];
+                let add = width % 2 == 0;
+                let sums = Sums {
+                    x: &x,
+                    rows: &rows,
+                    terms: &terms,
+                    vectors: &vectors,
+                    out: &mut out,
+                    add,
+                };
+                simd.vectorize(sums);
+                for (i, &out) in out.iter().enumerate() {
+                    let (row, lane) = (rows[i / width], i % width);
+                    let products = terms.iter().enumerate().map(|(t, &term)| {
+                        f64::from(x[row + term]) * f64::from(vectors[t * width + lane])
+                    });
+                    let want = products.sum::<f64>() + if add { 1.0 } else { 0.0 };
+                    assert!((f64::from(out) - want).abs() < 1e-4, "{i} of {width}: {out}, {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_agrees_with_plain_sums() {
+        Check.with_simd(pulp::Scalar::new());
+        #[cfg(target_arch = "x86_64")]
+        {
+            use pulp::x86::{V3, V4};
+            if let Some(simd) = V3::try_new() {
+                Check.with_simd(simd);
+            }
+            if let Some(simd) = V4::try_new() {
+                Check.with_simd(simd);
+            }
+        }
+        Arch::new().dispatch(Check);
+    }
+}
