@@ -5,10 +5,9 @@ use crate::{
     NO_TEACHER, QatNetwork, Result, agreement, outputs, prune_structured,
 };
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
 use tl_data::Dataset;
 use tl_nn::{
-    Forward, Indices, Sequential, Tensor,
+    Clock, Forward, Indices, Sequential, Tensor,
     metric::{Trials, accuracy},
 };
 
@@ -177,7 +176,7 @@ impl Compress {
         };
         let again =
             |epochs: usize, part: f32| Distill { epochs, lr: recipe.lr * part, ..recipe.clone() };
-        let mut start = Instant::now();
+        let mut start = Clock::start();
         recipe.fit(teacher, &mut student, run.train)?;
         run.tested(&name(""), &student, None, &mut start)?;
         let mut step = String::new();
@@ -229,9 +228,9 @@ impl Run<'_> {
         name: &str,
         model: &impl Forward,
         integers: Option<&Int8Network>,
-        start: &mut Instant,
+        start: &mut Clock,
     ) -> Result<()> {
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = start.seconds();
         let logits = outputs(model, self.test.features())?;
         self.report.trials.push(name, accuracy(&logits, &self.labels)?, seconds);
         self.report.agreement.push(name, agreement(&logits, &self.said)?, seconds);
@@ -246,7 +245,7 @@ impl Run<'_> {
             self.report.compression.networks.push(own);
         }
         self.baseline.get_or_insert(logits);
-        *start = Instant::now();
+        *start = Clock::start();
         Ok(())
     }
 }

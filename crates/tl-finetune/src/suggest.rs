@@ -4,10 +4,10 @@ use crate::{Error, Extract, FineTune, LoraConfig, Method, Probe, Result, peft};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Instant};
+use std::fmt;
 use tl_data::Dataset;
 use tl_nn::{
-    Ctx, Forward, Linear, Tensor,
+    Clock, Ctx, Forward, Linear, Tensor,
     metric::{Comparison, Trials, Verdict, accuracy, paired_t_test},
 };
 
@@ -133,15 +133,15 @@ impl Suggest {
             let (train, held) = data.split(1.0 - self.held_out, &mut rng())?;
             let (train_features, held_features) =
                 extracted.split(1.0 - self.held_out, &mut rng())?;
-            let start = Instant::now();
+            let start = Clock::start();
             let probe = Probe::logistic().fit(&train_features, seed)?;
             let reached = probe.accuracy(&held_features)?;
-            found.trials.push("probe", reached, start.elapsed().as_secs_f64());
+            found.trials.push("probe", reached, start.seconds());
             for &method in &methods[1..] {
                 if found.left_out.iter().any(|(m, _)| m == method) {
                     continue;
                 }
-                let start = Instant::now();
+                let start = Clock::start();
                 let mut begin = model.clone();
                 if method != "full"
                     && let Some(fitted) = probe.head()
@@ -169,7 +169,7 @@ impl Suggest {
                 self.settings(method, epochs, seed).fit(&mut begin, &train)?;
                 let logits = crate::extract(&held, 64, |x, cx| begin.forward(x, cx))?;
                 let reached = accuracy(logits.features(), &held.labels()?.into())?;
-                found.trials.push(method, reached, start.elapsed().as_secs_f64());
+                found.trials.push(method, reached, start.seconds());
             }
         }
         conclude(&mut found)?;
@@ -213,9 +213,9 @@ impl Suggest {
         train: &Dataset,
         share: f64,
     ) -> Result<usize> {
-        let start = Instant::now();
+        let start = Clock::start();
         self.settings(method, 1, self.seed).fit(&mut begin.clone(), train)?;
-        let one = start.elapsed().as_secs_f64().max(1e-9);
+        let one = start.seconds().max(1e-9);
         Ok(((share / one) as usize).min(self.tune.epochs))
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::{Balance, Error, Result};
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Instant};
-use tl_nn::metric::{Summary, Trials};
+use std::fmt;
+use tl_nn::{
+    Clock,
+    metric::{Summary, Trials},
+};
 
 /// The name of the baseline of [`compare`].
 pub const SINGLE: &str = "a model for each task";
@@ -33,16 +36,16 @@ pub fn compare<E: From<Error>>(
 ) -> Result<Report, E> {
     let mut report = Report::new(tasks);
     for seed in 0..seeds {
-        let start = Instant::now();
+        let start = Clock::start();
         let mut single = Vec::with_capacity(tasks.len());
         for task in 0..tasks.len() {
             single.extend(run(Some(task), None, seed)?);
         }
-        report.try_add(SINGLE, &single, start.elapsed().as_secs_f64())?;
+        report.try_add(SINGLE, &single, start.seconds())?;
         for (name, balance) in ways {
-            let start = Instant::now();
+            let start = Clock::start();
             let results = run(None, Some(balance), seed)?;
-            report.try_add(name, &results, start.elapsed().as_secs_f64())?;
+            report.try_add(name, &results, start.seconds())?;
         }
     }
     Ok(report)

@@ -41,7 +41,7 @@ pub use tl_tensor::{
     Tensor, grad,
 };
 pub use train::{
-    EarlyStopping, Event, History, Losses, LrCurve, LrFinder, Metrics, Objective, Record,
+    Clock, EarlyStopping, Event, History, Losses, LrCurve, LrFinder, Metrics, Objective, Record,
     TrainReport, Trainer,
 };
 pub use weights::{Dtype, Load, LoadReport, Mismatch, StateDict, Weight};

@@ -5,8 +5,8 @@ use crate::{
     zsl_accuracy,
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Instant};
-use tl_nn::metric::Trials;
+use std::fmt;
+use tl_nn::{Clock, metric::Trials};
 
 /// One method on one split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Report {
         split: &Split,
         seed: u64,
     ) -> Result<Box<dyn Compatibility>> {
-        let start = Instant::now();
+        let start = Clock::start();
         let folds = 4.min(split.train.classes());
         let (at, model) = match settings {
             [] => return Err(Error::argument("report", "settings", "none", "at least one")),
@@ -116,7 +116,7 @@ impl Report {
             calibrated: split.gzsl(model.as_ref(), calibration)?,
             area: split.curve(model.as_ref())?.area,
         };
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = start.seconds();
         let first = self.outcomes.first().is_none_or(|o| o.method == name);
         if first {
             self.zero_shot.push("chance", 1.0 / split.unseen.classes.len() as f64, 0.0);

@@ -8,10 +8,10 @@ pub use measure::{Measured, macs};
 
 use crate::{Distill, Result, agreement, outputs};
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, time::Instant};
+use std::{fmt, path::Path};
 use tl_data::Dataset;
 use tl_nn::{
-    Forward, Indices, Tensor,
+    Clock, Forward, Indices, Tensor,
     metric::{Comparison, Trials, Verdict, accuracy},
 };
 
@@ -169,9 +169,9 @@ pub fn compare<T: Forward, S: Forward>(
         let mut alone: Option<Tensor> = None;
         for (way, setup) in &all {
             let mut student = make(seed);
-            let start = Instant::now();
+            let start = Clock::start();
             (*setup).clone().seed(seed).fit(teacher, &mut student, train)?;
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = start.seconds();
             let logits = outputs(&student, test.features())?;
             report.trials.push(way, accuracy(&logits, &labels)?, seconds);
             report.agreement.push(way, agreement(&logits, &said)?, seconds);

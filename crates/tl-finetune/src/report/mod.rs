@@ -6,10 +6,10 @@ mod page;
 use crate::{Error, Result, extract};
 use memory::Watch;
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, time::Instant};
+use std::{fmt, path::Path};
 use tl_data::Dataset;
 use tl_nn::{
-    Forward, Indices, ModuleExt, Tensor,
+    Clock, Forward, Indices, ModuleExt, Tensor,
     metric::{Confusion, Trials, expected_calibration_error, predictions},
 };
 
@@ -113,9 +113,9 @@ impl FineTuneReport {
         test: &Dataset,
         train: impl FnOnce() -> Result<M>,
     ) -> Result<M> {
-        let (watch, start) = (Watch::begin(), Instant::now());
+        let (watch, start) = (Watch::begin(), Clock::start());
         let model = train()?;
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = start.seconds();
         let (trainable, parameters) = model.count_params();
         let estimate = 4 * (parameters + 3 * trainable) as u64;
         let peak = watch.end().map_or(Peak::Estimated(estimate), Peak::Measured);

@@ -12,6 +12,7 @@ mod objective;
 mod run;
 mod trainer;
 
+pub use clock::Clock;
 pub use early_stopping::EarlyStopping;
 pub use event::Event;
 pub use history::{History, Record};
