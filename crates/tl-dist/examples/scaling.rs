@@ -31,7 +31,7 @@ const BATCH: f64 = 4096.0;
 
 /// An encoder of the size of MiniLM, 10.6 million numbers; a rank is two cores.
 /// Measured there with 16 sequences of 64 tokens (docs/performance.md): 125 ms
-/// forward, 367 ms the whole step, of which 14 ms AdamW.
+/// forward, 367 ms the whole step. That AdamW is 14 ms of it is an assumption.
 const STEP: Step = Step {
     forward: 0.125 / 16.0 * BATCH,
     backward: 0.228 / 16.0 * BATCH,

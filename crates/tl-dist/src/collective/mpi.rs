@@ -143,6 +143,16 @@ fn count(op: &'static str, length: usize) -> Result<Count> {
     Count::try_from(length).map_err(|_| Error::argument(op, "length", length, most))
 }
 
+/// Parts of these lengths, one after the other.
+fn split<T: Clone>(mut all: &[T], lengths: &[usize]) -> Vec<Vec<T>> {
+    let parts = lengths.iter().map(|&length| {
+        let (part, rest) = all.split_at(length.min(all.len()));
+        all = rest;
+        part.to_vec()
+    });
+    parts.collect()
+}
+
 impl Collective for Mpi {
     fn rank(&self) -> usize {
         self.rank
@@ -175,13 +185,7 @@ impl Collective for Mpi {
             world.all_to_all_varcount_into(&from, &mut to);
             received
         })?;
-        let mut rest = received.as_slice();
-        let parts = lengths.iter().map(|&length| {
-            let (part, after) = rest.split_at(length);
-            rest = after;
-            part.to_vec()
-        });
-        Ok(parts.collect())
+        Ok(split(&received, lengths))
     }
 
     fn all_gather(&self, own: Vec<f32>, lengths: &[usize]) -> Result<Vec<f32>> {
@@ -241,16 +245,7 @@ impl Collective for Mpi {
             }
             joined
         })?;
-        if !mine {
-            return Ok(Vec::new());
-        }
-        let mut rest = joined.as_slice();
-        let parts = lengths.iter().map(|&length| {
-            let (part, after) = rest.split_at(length);
-            rest = after;
-            part.to_vec()
-        });
-        Ok(parts.collect())
+        Ok(if mine { split(&joined, &lengths) } else { Vec::new() })
     }
 
     fn barrier(&self) -> Result<()> {
