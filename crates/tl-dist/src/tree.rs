@@ -125,7 +125,7 @@ mod tests {
     fn five_leaves_are_two_pairs_and_one() {
         let x = [1.0e8_f32, 1.0, -1.0e8, 1.0, 1.0].map(Some);
         let expected = ((1.0e8_f32 + 1.0) + (-1.0e8 + 1.0)) + 1.0;
-        assert_eq!(sum(&x, &[0..5]), Some(expected));
+        assert_eq!(sum(&x, std::slice::from_ref(&(0..5))), Some(expected));
         assert_eq!(sum(&x, &[0..1, 1..4, 4..5]), Some(expected));
     }
 
