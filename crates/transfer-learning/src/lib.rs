@@ -15,10 +15,12 @@
 //! | [`ssl`] | `tl-ssl` | self-supervised learning |
 //! | [`zeroshot`] | `tl-zeroshot` | zero-shot learning |
 //! | [`maml`] | `tl-maml` | meta-learning |
+//! | [`dist`] | `tl-dist` | training on several processes or machines |
 //!
-//! Each technique and `models` is a feature of its own name, all on by default;
+//! Each technique, `models` and `dist` is a feature of its own name, all on by default;
 //! `rayon` (default) uses all cores, `image` reads folders of pictures,
-//! `progress` draws a bar while a network trains. [`recommend`] says which
+//! `progress` draws a bar while a network trains, `mpi` lets [`dist`] run under
+//! `mpirun` (it needs an MPI library). [`recommend`] says which
 //! technique to try first with what you have.
 
 mod recommend;
@@ -27,6 +29,8 @@ pub use recommend::{Advice, Gap, Recommendation, Situation, Technique, recommend
 #[cfg(feature = "dann")]
 pub use tl_dann as dann;
 pub use tl_data as data;
+#[cfg(feature = "dist")]
+pub use tl_dist as dist;
 #[cfg(feature = "distill")]
 pub use tl_distill as distill;
 #[cfg(feature = "finetune")]
@@ -62,6 +66,7 @@ mod guides {
         Readme "README.md"
         AddingAMethod "docs/adding-a-method.md"
         AddingAnOperation "docs/adding-an-operation.md"
+        Distributed "docs/distributed.md"
         Errors "docs/errors.md"
         Migrating "docs/migrating.md"
         Numerics "docs/numerics.md"

@@ -36,6 +36,19 @@ pub(super) fn run<'a>(
     wanted: Option<&[&NodeRef]>,
     pass: Pass,
 ) -> Result<(Graph<'a>, Slots)> {
+    run_watched(op, graph, seed, wanted, pass, |_, _, _| {})
+}
+
+/// As [`run`]; `after` is called when the node at a position had its turn, in
+/// that order, with the slots as they are then.
+pub(super) fn run_watched<'a>(
+    op: &'static str,
+    graph: Graph<'a>,
+    seed: AnyTensor,
+    wanted: Option<&[&NodeRef]>,
+    pass: Pass,
+    mut after: impl FnMut(&Graph<'a>, usize, &mut Slots),
+) -> Result<(Graph<'a>, Slots)> {
     let order = graph.descending();
     let count = graph.nodes.len();
     let mut keep = vec![false; count];
@@ -67,14 +80,14 @@ pub(super) fn run<'a>(
     for &p in &order {
         let p = p as usize;
         let below = graph.parents_of(p);
-        if !below.iter().any(|&q| q != NOWHERE && slots.needed[q as usize]) {
-            continue;
+        if below.iter().any(|&q| q != NOWHERE && slots.needed[q as usize]) {
+            let gradient = if keep[p] { slots.slots[p].clone() } else { slots.slots[p].take() };
+            if let Some(gradient) = gradient {
+                let node = graph.nodes[p];
+                node.op.vjp(&mut Step { node, parents: below, slots: &mut slots }, gradient)?;
+            }
         }
-        let gradient = if keep[p] { slots.slots[p].clone() } else { slots.slots[p].take() };
-        if let Some(gradient) = gradient {
-            let node = graph.nodes[p];
-            node.op.vjp(&mut Step { node, parents: below, slots: &mut slots }, gradient)?;
-        }
+        after(&graph, p, &mut slots);
     }
     Ok((graph, slots))
 }

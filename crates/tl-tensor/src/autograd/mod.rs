@@ -7,6 +7,7 @@
 
 mod check;
 mod checkpoint;
+mod deliver;
 mod engine;
 mod factored;
 mod functional;
