@@ -1,6 +1,6 @@
 //! Embarrassingly simple zero-shot learning.
 
-use super::{Compatibility, Method, Project, Similarity};
+use super::{Compatibility, Method, Project, Similarity, gram::gram};
 use crate::{Error, Result, Seen};
 use serde::{Deserialize, Serialize};
 use tl_nn::Tensor;
@@ -62,25 +62,65 @@ fn factor(a: &Tensor<f64>, ridge: f64) -> Result<Tensor<f64>> {
     Ok(a.add(&Tensor::<f64>::eye(n).mul_scalar(ridge))?.cholesky()?)
 }
 
+/// The matrix `V` `[d, a]` of [`Eszsl`] in double precision, from samples `x`
+/// `[n, d]`, the class of each, and the signatures of the classes `[classes, a]`.
+///
+/// As `Y = 2 H - 1` with a one in each row of `H`, `Xᵀ Y S` is
+/// `2 (HᵀX)ᵀ S - (Σ_i x_i) (Σ_c s_c)ᵀ`: sums over classes in place of a product
+/// over samples.
+///
+/// # Errors
+/// Shapes that do not fit; a label that is no row of `signatures`; a ridge not
+/// above 0; numbers that are not finite.
+pub fn eszsl_map(
+    x: &Tensor<f64>,
+    labels: &[usize],
+    signatures: &Tensor<f64>,
+    gamma: f64,
+    lambda: f64,
+) -> Result<Tensor<f64>> {
+    for (name, value) in [("gamma", gamma), ("lambda", lambda)] {
+        if !(value.is_finite() && value > 0.0) {
+            return Err(Error::argument("ESZSL", name, value, "a number above 0"));
+        }
+    }
+    let (d, classes) = (x.size(-1)?, signatures.size(0)?);
+    let [sums, all] = class_sums(x, labels, classes)?;
+    let signed = sums.t()?.matmul(signatures)?.mul_scalar(2.0);
+    let xys = signed.sub(&all.reshape([d, 1])?.matmul(&signatures.sum(0, true)?)?)?;
+    let left = factor(&gram(x)?, gamma)?.cholesky_solve(&xys)?;
+    let right = factor(&gram(signatures)?, lambda)?.cholesky_solve(&left.t()?)?;
+    Ok(right.t()?.contiguous())
+}
+
+/// The sums of the rows of each class, `[classes, d]`, and of all rows, `[d]`.
+fn class_sums(x: &Tensor<f64>, labels: &[usize], classes: usize) -> Result<[Tensor<f64>; 2]> {
+    if x.rank() != 2 || x.dims()[0] != labels.len() || labels.iter().any(|&l| l >= classes) {
+        let got = format!("{} labels for samples {:?}", labels.len(), x.dims());
+        let expected = format!("one below {classes} for each row of a matrix");
+        return Err(Error::argument("ESZSL", "labels", got, expected));
+    }
+    let d = x.dims()[1];
+    let mut sums = vec![0.0; classes * d];
+    for (row, &label) in x.to_vec().chunks_exact(d.max(1)).zip(labels) {
+        for (sum, value) in sums[label * d..][..d].iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    let sums = Tensor::from_vec(sums, [classes, d])?;
+    let all = sums.sum(0, false)?;
+    Ok([sums, all])
+}
+
 impl Method for Eszsl {
     fn name(&self) -> &'static str {
         "ESZSL"
     }
 
     fn fit(&self, seen: &Seen) -> Result<Box<dyn Compatibility>> {
-        for (name, value) in [("gamma", self.gamma), ("lambda", self.lambda)] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(Error::argument("ESZSL", name, value, "a number above 0"));
-            }
-        }
         let x = seen.features().cast::<f64>();
         let s = seen.signatures().table().cast::<f64>();
-        let y = Tensor::<f64>::one_hot(&seen.labels().into(), seen.classes())?;
-        let y = y.mul_scalar(2.0).add_scalar(-1.0);
-        let xys = x.t()?.matmul(&y.matmul(&s)?)?;
-        let left = factor(&x.t()?.matmul(&x)?, self.gamma)?.cholesky_solve(&xys)?;
-        let right = factor(&s.t()?.matmul(&s)?, self.lambda)?.cholesky_solve(&left.t()?)?;
-        let map = right.t()?.cast::<f32>();
+        let map = eszsl_map(&x, seen.labels(), &s, self.gamma, self.lambda)?.cast::<f32>();
         Ok(Box::new(Linear { map, similarity: Similarity::Dot }))
     }
 }
