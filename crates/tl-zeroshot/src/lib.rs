@@ -44,6 +44,7 @@
 //! | f-CLSWGAN | [`FClsWgan`], [`gradient_penalty`] | Xian et al. 2018, Gulrajani et al. 2017 |
 //! | texts by class names | [`TextClassifier`] | Radford et al. 2021, section 3.1 |
 //! | two encoders | [`DualEncoder`] | Radford et al. 2021 |
+//! | "unknown", split conformal | [`ZeroShot::reject_unknown`] | Vovk et al. 2005 |
 //! | calibrated stacking | [`seen_unseen_curve`], [`ZeroShot::handicap`] | Chao et al. 2016 |
 //!
 //! Classes are described by attributes ([`Signatures::from_table`]), by vectors of
@@ -60,6 +61,7 @@ mod error;
 mod gzsl;
 mod hierarchy;
 mod method;
+mod rejection;
 mod report;
 mod semantics;
 mod split;
