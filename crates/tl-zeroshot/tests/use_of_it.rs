@@ -174,6 +174,11 @@ fn reports_stand_beside_chance() {
         report.run("SAE", &[&b], &split, seed).unwrap();
     }
     assert_eq!(report.zero_shot.baseline().unwrap().name, "chance");
+    approx::assert_abs_diff_eq!(report.zero_shot.summary("majority").unwrap().mean, 1.0 / 3.0);
+    approx::assert_abs_diff_eq!(report.generalised.summary("chance").unwrap().mean, 0.1);
+    assert_eq!(report.generalised.summary("majority").unwrap().mean, 0.0);
+    let harmonic = |way| report.generalised.summary(way).unwrap().mean;
+    assert!(harmonic("SAE") > harmonic("SAE, uncalibrated"));
     assert!(report.zero_shot.summary("prototypes").unwrap().mean > 0.4);
     assert_eq!(report.outcomes.len(), 4);
     let text = serde_json::to_string(&report).unwrap();
