@@ -21,7 +21,7 @@ impl Rejection {
         }
         let n = known.size(0)?;
         if rank(n, coverage) == 0 {
-            let least = (1..).find(|&n| rank(n, coverage) > 0).unwrap_or(n);
+            let least = ((1.0 - 1e-9) / (1.0 - coverage)).ceil() - 1.0;
             let got = format!("{n} samples");
             let expected = format!("at least {least} for a coverage of {coverage}");
             return Err(Error::argument("reject", "known", got, expected));
@@ -62,5 +62,6 @@ mod tests {
         assert_eq!(rank(19, 0.9), 2);
         assert_eq!(rank(99, 0.95), 5);
         assert_eq!(rank(3, 0.01), 3);
+        assert_eq!(rank(1000, 1.0 - 1e-12), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Embarrassingly simple zero-shot learning.
 
-use super::{Compatibility, Method, Project, Similarity, gram::gram};
+use super::{Compatibility, Method, Project, Similarity, gram::gram, positive::solve};
 use crate::{Error, Result, Seen};
 use serde::{Deserialize, Serialize};
 use tl_nn::Tensor;
@@ -56,10 +56,10 @@ impl Project for Linear {
     }
 }
 
-/// `a + ridge I`, factored.
-fn factor(a: &Tensor<f64>, ridge: f64) -> Result<Tensor<f64>> {
-    let n = a.size(0)?;
-    Ok(a.add(&Tensor::<f64>::eye(n).mul_scalar(ridge))?.cholesky()?)
+/// `(xᵀx + ridge I)⁻¹ b`.
+fn ridged(x: &Tensor<f64>, ridge: f64, b: &Tensor<f64>) -> Result<Tensor<f64>> {
+    let damp = Tensor::<f64>::eye(x.size(1)?).mul_scalar(ridge);
+    solve(&gram(x)?.add(&damp)?, b)
 }
 
 /// The matrix `V` `[d, a]` of [`Eszsl`] in double precision, from samples `x`
@@ -88,8 +88,8 @@ pub fn eszsl_map(
     let [sums, all] = class_sums(x, labels, classes)?;
     let signed = sums.t()?.matmul(signatures)?.mul_scalar(2.0);
     let xys = signed.sub(&all.reshape([d, 1])?.matmul(&signatures.sum(0, true)?)?)?;
-    let left = factor(&gram(x)?, gamma)?.cholesky_solve(&xys)?;
-    let right = factor(&gram(signatures)?, lambda)?.cholesky_solve(&left.t()?)?;
+    let left = ridged(x, gamma, &xys)?;
+    let right = ridged(signatures, lambda, &left.t()?)?;
     Ok(right.t()?.contiguous())
 }
 
@@ -100,14 +100,8 @@ fn class_sums(x: &Tensor<f64>, labels: &[usize], classes: usize) -> Result<[Tens
         let expected = format!("one below {classes} for each row of a matrix");
         return Err(Error::argument("ESZSL", "labels", got, expected));
     }
-    let d = x.dims()[1];
-    let mut sums = vec![0.0; classes * d];
-    for (row, &label) in x.to_vec().chunks_exact(d.max(1)).zip(labels) {
-        for (sum, value) in sums[label * d..][..d].iter_mut().zip(row) {
-            *sum += value;
-        }
-    }
-    let sums = Tensor::from_vec(sums, [classes, d])?;
+    let none = Tensor::zeros([classes, x.dims()[1]]);
+    let sums = none.index_add(0, &labels.into(), x)?;
     let all = sums.sum(0, false)?;
     Ok([sums, all])
 }

@@ -9,6 +9,7 @@ mod feature_vae;
 mod generate;
 mod gradient_penalty;
 mod gram;
+mod positive;
 mod prototype;
 mod ranking;
 mod real;
