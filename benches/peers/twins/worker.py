@@ -51,6 +51,7 @@ FILES = {
     "vicreg_loss": "ssl_twins",
     "eszsl": "zero_shot",
     "sentence_embedding": "zero_shot",
+    "zeroshot_text": "zero_shot",
     "conv*": "conv",
     "depthwise*": "conv",
 }

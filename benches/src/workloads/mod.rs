@@ -107,6 +107,7 @@ pub fn all() -> Vec<Workload> {
         ssl::VICREG_LOSS,
         zero_shot::ESZSL,
         zero_shot::SENTENCES,
+        zero_shot::TEXTS,
     ];
     all.extend(multi_task::ALL);
     all.extend(conv::ALL);

@@ -1,11 +1,12 @@
 //! A classifier whose classes come and go.
 
-use crate::{Compatibility, Error, Result, Signatures, split::matrix};
+use crate::{Compatibility, Error, Result, Signatures, rejection::Rejection, split::matrix};
 use tl_nn::{Tensor, metric::predictions};
 
 /// A trained model with the classes of the day. Adding, removing and renaming
 /// classes costs a row of their table, no training, and gives what a rebuild
-/// with the same classes gives.
+/// with the same classes gives. (After [`reject_unknown`](Self::reject_unknown)
+/// the first answer that follows scores its known samples once more.)
 ///
 /// ```
 /// use tl_zeroshot::{Method, PrototypeRegression, Split, ZeroShot, seven_segments};
@@ -28,7 +29,7 @@ pub struct ZeroShot {
     model: Box<dyn Compatibility>,
     classes: Signatures,
     handicaps: Vec<f32>,
-    reject_below: Option<f32>,
+    rejection: Option<Rejection>,
 }
 
 /// Why a sample got a score for a class.
@@ -45,7 +46,7 @@ impl ZeroShot {
     /// A classifier over these classes.
     pub fn new(model: Box<dyn Compatibility>, classes: Signatures) -> Self {
         let handicaps = vec![0.0; classes.len()];
-        Self { model, classes, handicaps, reject_below: None }
+        Self { model, classes, handicaps, rejection: None }
     }
 
     /// The classes there are now.
@@ -60,6 +61,7 @@ impl ZeroShot {
     pub fn add(&mut self, name: &str, signature: &[f32]) -> Result<()> {
         self.classes.push(name, signature)?;
         self.handicaps.push(0.0);
+        self.changed();
         Ok(())
     }
 
@@ -79,6 +81,7 @@ impl ZeroShot {
         }
         self.classes.remove(at)?;
         self.handicaps.remove(at);
+        self.changed();
         Ok(())
     }
 
@@ -104,7 +107,15 @@ impl ZeroShot {
         for at in places.collect::<Result<Vec<_>>>()? {
             self.handicaps[at] = by;
         }
+        self.changed();
         Ok(())
+    }
+
+    /// A threshold that was right for the scores of before.
+    fn changed(&mut self) {
+        if let Some(rejection) = &mut self.rejection {
+            rejection.forget();
+        }
     }
 
     /// Scores `[n, classes]`, with handicaps.
@@ -134,32 +145,54 @@ impl ZeroShot {
     pub fn classify(&self, x: &Tensor) -> Result<Vec<&str>> {
         let scores = self.scores(x)?;
         let best = scores.max(-1, false)?.to_vec();
-        let name = |(class, best): (usize, f32)| match self.reject_below {
+        let threshold = self.threshold()?;
+        let name = |(class, best): (usize, f32)| match threshold {
             Some(threshold) if best < threshold => "unknown",
             _ => self.classes.names()[class].as_str(),
         };
         Ok(predictions(&scores)?.into_iter().zip(best).map(name).collect())
     }
 
-    /// From now on answers "unknown" where even the best score is so low that
-    /// at most a part `1 - coverage` of known samples has a lower one: the split
-    /// conformal threshold (Vovk et al. 2005), the `⌊(n + 1)(1 - coverage)⌋`-th
-    /// smallest of the best scores of `n` samples of known classes that training
-    /// has not seen. Over draws of these, a new known sample is kept with
-    /// probability of at least `coverage`. Returns the threshold.
+    /// From now on answers "unknown" where even the best score is below the split
+    /// conformal threshold (Vovk et al. 2005): the `⌊(n + 1)(1 - coverage)⌋`-th
+    /// smallest of the best scores of `n` known samples. Returns the threshold.
+    ///
+    /// `known` `[n, d]` are samples of the classes that are to be kept, which
+    /// training has not seen. Coverage: a new sample that comes from where they
+    /// come from is kept with probability of at least `coverage`, and of at most
+    /// `coverage + 1/(n + 1)` if no two scores are the same. That is a mean over
+    /// draws of the known samples and the new one; for one draw the part that is
+    /// kept varies with a deviation of about `√(coverage (1 - coverage) / n)`. It
+    /// is a mean over classes too: a hard class may be kept less often. Nothing is
+    /// promised on how many samples of *other* classes are found unknown.
+    ///
+    /// Where classes come or go or a handicap changes, the threshold is found anew
+    /// from the same samples when it is next needed, so coverage stays. After a
+    /// [`remove`](Self::remove) these still have the samples of the class that is
+    /// gone: call this again with samples of those that are left.
     ///
     /// # Errors
-    /// `coverage` not between 0 and 1; features that do not fit.
+    /// `coverage` not between 0 and 1; fewer samples than it takes, about
+    /// `coverage / (1 - coverage)`; features that do not fit.
     pub fn reject_unknown(&mut self, known: &Tensor, coverage: f64) -> Result<f32> {
-        if !(coverage > 0.0 && coverage < 1.0) {
-            return Err(Error::argument("reject", "coverage", coverage, "between 0 and 1"));
-        }
-        let mut best = self.scores(known)?.max(-1, false)?.to_vec();
-        best.sort_by(f32::total_cmp);
-        let rank = ((best.len() + 1) as f64 * (1.0 - coverage)) as usize;
-        let threshold = if rank == 0 { f32::NEG_INFINITY } else { best[rank.min(best.len()) - 1] };
-        self.reject_below = Some(threshold);
+        matrix("reject", known)?;
+        let rejection = Rejection::new(known, coverage)?;
+        let threshold = rejection.threshold(|x| self.best(x))?;
+        self.rejection = Some(rejection);
         Ok(threshold)
+    }
+
+    /// Scores below it are unknown; none without
+    /// [`reject_unknown`](Self::reject_unknown).
+    ///
+    /// # Errors
+    /// Those of the model.
+    pub fn threshold(&self) -> Result<Option<f32>> {
+        self.rejection.as_ref().map(|r| r.threshold(|x| self.best(x))).transpose()
+    }
+
+    fn best(&self, x: &Tensor) -> Result<Vec<f32>> {
+        Ok(self.scores(x)?.max(-1, false)?.to_vec())
     }
 
     /// What each attribute adds to the score of one sample `[d]` for a class.

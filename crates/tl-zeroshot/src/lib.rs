@@ -33,16 +33,18 @@
 //! |---|---|---|
 //! | DAP, IAP | [`Dap`], [`Iap`] | Lampert et al. 2014 |
 //! | ConSE | [`Conse`] | Norouzi et al. 2014 |
-//! | ESZSL | [`Eszsl`] | Romera-Paredes and Torr 2015 |
-//! | SAE | [`Sae`] | Kodirov et al. 2017 |
+//! | ESZSL | [`Eszsl`], [`eszsl_map`] | Romera-Paredes and Torr 2015 |
+//! | SAE | [`Sae`], [`sae_encoder`] | Kodirov et al. 2017 |
 //! | prototype regression | [`PrototypeRegression`] | Shigeto et al. 2015 |
 //! | DeViSE, SJE, ALE | [`Ranking`] | Frome et al. 2013, Akata et al. 2015, 2016 |
 //! | LatEm | [`Ranking::latem`] | Xian et al. 2016 |
 //! | deep compatibility | [`Ranking::deep`] | |
 //! | CADA-VAE | [`CadaVae`] | Schönfeld et al. 2019 |
 //! | generated features | [`FeatureVae`] | Mishra et al. 2018 |
+//! | f-CLSWGAN | [`FClsWgan`], [`gradient_penalty`] | Xian et al. 2018, Gulrajani et al. 2017 |
 //! | texts by class names | [`TextClassifier`] | Radford et al. 2021, section 3.1 |
 //! | two encoders | [`DualEncoder`] | Radford et al. 2021 |
+//! | "unknown", split conformal | [`ZeroShot::reject_unknown`] | Vovk et al. 2005 |
 //! | calibrated stacking | [`seen_unseen_curve`], [`ZeroShot::handicap`] | Chao et al. 2016 |
 //!
 //! Classes are described by attributes ([`Signatures::from_table`]), by vectors of
@@ -59,6 +61,7 @@ mod error;
 mod gzsl;
 mod hierarchy;
 mod method;
+mod rejection;
 mod report;
 mod semantics;
 mod split;
@@ -71,8 +74,9 @@ pub use error::{Error, Result};
 pub use gzsl::{Curve, Gzsl, harmonic_mean, per_class_accuracy, seen_unseen_curve};
 pub use hierarchy::Hierarchy;
 pub use method::{
-    CadaVae, Compatibility, Conse, Dap, Direction, Eszsl, FeatureVae, Iap, Method,
-    PrototypeRegression, Ranking, RankingLoss, Sae, choose, ranking_loss, sylvester, zsl_accuracy,
+    CadaVae, Compatibility, Conse, Dap, Direction, Eszsl, FClsWgan, FeatureVae, Iap, Method,
+    PrototypeRegression, Ranking, RankingLoss, Sae, choose, eszsl_map, gradient_penalty,
+    ranking_loss, sae_encoder, sylvester, zsl_accuracy,
 };
 pub use report::{Outcome, Report};
 pub use semantics::{Signatures, fill_templates, template_ensemble};

@@ -2,7 +2,7 @@
 
 use crate::{
     Compatibility, Error, Gzsl, Method, Result, Seen, Split, choose, gzsl::seen_unseen_curve,
-    zsl_accuracy,
+    harmonic_mean, per_class_accuracy, zsl_accuracy,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -27,10 +27,12 @@ pub struct Outcome {
 /// What became of several methods over several splits, beside chance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Per-class accuracy among the unseen classes; the baseline is chance.
+    /// Per-class accuracy among the unseen classes; the baseline is chance, and
+    /// beside it stands always saying the most frequent class of the test.
     pub zero_shot: Trials,
-    /// Harmonic mean of seen and unseen accuracy, calibrated; the baseline is the
-    /// same model without calibration, of the first method.
+    /// Harmonic mean of seen and unseen accuracy, of every method without and with
+    /// calibration. The baseline is chance among all classes, and beside it stands
+    /// always saying the most frequent class of training: 0, as that one is seen.
     pub generalised: Trials,
     /// Every result.
     pub outcomes: Vec<Outcome>,
@@ -78,6 +80,13 @@ fn joined(a: &crate::Signatures, b: &crate::Signatures) -> Result<crate::Signatu
     crate::Signatures::new(names, table)?.with_attributes(a.attributes().to_vec())
 }
 
+/// Of classes that are equally frequent the first.
+fn most_frequent(labels: &[usize]) -> usize {
+    let mut counts = vec![0_usize; labels.iter().max().map_or(1, |most| most + 1)];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0)
+}
+
 impl Report {
     /// No results yet on this data.
     pub fn new(data: &str) -> Self {
@@ -117,19 +126,30 @@ impl Report {
             area: split.curve(model.as_ref())?.area,
         };
         let seconds = start.seconds();
-        let first = self.outcomes.first().is_none_or(|o| o.method == name);
-        if first {
-            self.zero_shot.push("chance", 1.0 / split.unseen.classes.len() as f64, 0.0);
-            self.generalised.push(
-                &format!("{name}, uncalibrated"),
-                outcome.plain.harmonic,
-                seconds,
-            );
+        if self.outcomes.first().is_none_or(|o| o.method == name) {
+            self.push_baselines(split)?;
         }
         self.zero_shot.push(name, outcome.unseen_only, seconds);
+        let plain = format!("{name}, uncalibrated");
+        self.generalised.push(&plain, outcome.plain.harmonic, seconds);
         self.generalised.push(name, outcome.calibrated.harmonic, seconds);
         self.outcomes.push(outcome);
         Ok(model)
+    }
+
+    fn push_baselines(&mut self, split: &Split) -> Result<()> {
+        self.zero_shot.push("chance", 1.0 / split.unseen.classes.len() as f64, 0.0);
+        let always = vec![most_frequent(&split.unseen.labels); split.unseen.labels.len()];
+        let majority = per_class_accuracy(&always, &split.unseen.labels)?;
+        self.zero_shot.push("majority", majority, 0.0);
+
+        self.generalised.push("chance", 1.0 / split.all.len() as f64, 0.0);
+        let always = most_frequent(split.train.labels());
+        let of = |labels: &[usize]| per_class_accuracy(&vec![always; labels.len()], labels);
+        let unseen = of(&split.unseen_among_all().labels)?;
+        let majority = harmonic_mean(unseen, of(&split.seen_test.labels)?);
+        self.generalised.push("majority", majority, 0.0);
+        Ok(())
     }
 }
 

@@ -1,50 +1,23 @@
 //! Methods against independent formulas, and on data where the answer is known.
 
+mod synthetic;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tl_nn::{Indices, Tensor};
 use tl_zeroshot::{
-    CadaVae, Conse, Dap, Direction, Eszsl, FeatureVae, Iap, Method, PrototypeRegression, Ranking,
-    RankingLoss, Sae, Seen, Signatures, Split, Test, Xlsa17, ranking_loss, sylvester, zsl_accuracy,
+    CadaVae, Conse, Dap, Direction, Eszsl, FClsWgan, FeatureVae, Iap, Method, PrototypeRegression,
+    Ranking, RankingLoss, Sae, Seen, Signatures, Split, Test, Xlsa17, ranking_loss, sylvester,
+    zsl_accuracy,
 };
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// Samples `x = s A + noise` of 12 classes with 6 random bits each, the last 4
-/// unseen.
 fn synthetic(noise: f32) -> (Seen, Test) {
-    let bits = [
-        [1, 0, 0, 1, 0, 1],
-        [0, 1, 0, 1, 1, 0],
-        [1, 1, 0, 0, 0, 1],
-        [0, 0, 1, 1, 0, 0],
-        [1, 0, 1, 0, 1, 1],
-        [0, 1, 1, 0, 0, 0],
-        [1, 1, 1, 1, 1, 0],
-        [0, 0, 0, 0, 1, 1],
-        [1, 0, 0, 0, 1, 0],
-        [0, 1, 0, 0, 0, 1],
-        [1, 0, 1, 1, 0, 1],
-        [0, 1, 1, 1, 1, 1],
-    ];
-    let table: Vec<f32> = bits.iter().flatten().map(|&b| b as f32).collect();
-    let names = (0..12).map(|c| format!("class {c}"));
-    let all = Signatures::new(names, Tensor::from_vec(table, [12, 6]).unwrap()).unwrap();
-    let map = Tensor::<f32>::randn([6, 20], &mut rng(1));
-    let sample = |classes: &[usize], seed: u64| -> (Tensor, Vec<usize>) {
-        let labels: Vec<usize> = (0..classes.len() * 25).map(|i| i % classes.len()).collect();
-        let rows: Vec<usize> = labels.iter().map(|&l| classes[l]).collect();
-        let clean = all.table().index_select(0, &rows.into()).unwrap().matmul(&map).unwrap();
-        let noise = Tensor::randn(*clean.shape(), &mut rng(seed)).mul_scalar(noise);
-        (clean.add(&noise).unwrap(), labels)
-    };
-    let (seen, unseen): (Vec<usize>, Vec<usize>) = ((0..8).collect(), (8..12).collect());
-    let (x, y) = sample(&seen, 2);
-    let (features, labels) = sample(&unseen, 3);
-    let train = Seen::new(x, y, all.select(&seen).unwrap()).unwrap();
-    (train, Test { features, labels, classes: all.select(&unseen).unwrap() })
+    let (train, _, unseen) = synthetic::synthetic(noise, 0);
+    (train, unseen)
 }
 
 fn methods() -> Vec<(Box<dyn Method>, f64)> {
@@ -64,11 +37,16 @@ fn methods() -> Vec<(Box<dyn Method>, f64)> {
         (Box::new(Ranking::latem(3)), 0.5),
         (Box::new(feature_vae()), 0.7),
         (Box::new(cada_vae()), 0.7),
+        (Box::new(f_clswgan()), 0.7),
     ]
 }
 
 fn feature_vae() -> FeatureVae {
     FeatureVae { latent: 4, hidden: 64, samples: 60, epochs: 60, lr: 3e-3, ..Default::default() }
+}
+
+fn f_clswgan() -> FClsWgan {
+    FClsWgan { noise: 6, hidden: 64, samples: 60, steps: 300, lr: 1e-3, ..Default::default() }
 }
 
 fn cada_vae() -> CadaVae {
@@ -94,7 +72,7 @@ fn contributions_sum_to_scores() {
     for (method, _) in methods() {
         let model = method.fit(&seen).unwrap();
         let Some(parts) = model.contributions(&unseen.features, &signature).unwrap() else {
-            let others = ["SAE", "prototype regression", "feature VAE", "CADA-VAE"];
+            let others = ["SAE", "prototype regression", "feature VAE", "CADA-VAE", "f-CLSWGAN"];
             assert!(others.contains(&method.name()));
             continue;
         };
@@ -243,7 +221,8 @@ fn splits_keep_unseen_classes_out_of_training() {
 #[test]
 fn generated_classes_come_and_go_as_in_a_rebuild() {
     let (seen, unseen) = synthetic(0.3);
-    let methods: [Box<dyn Method>; 2] = [Box::new(feature_vae()), Box::new(cada_vae())];
+    let methods: [Box<dyn Method>; 3] =
+        [Box::new(feature_vae()), Box::new(cada_vae()), Box::new(f_clswgan())];
     for method in methods {
         let model = method.fit(&seen).unwrap();
         let table = unseen.classes.table();

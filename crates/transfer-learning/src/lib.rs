@@ -71,5 +71,6 @@ mod guides {
         Migrating "docs/migrating.md"
         Numerics "docs/numerics.md"
         YourOwnData "docs/your-own-data.md"
+        ZeroShot "docs/zero-shot.md"
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Compatibility, Method,
     generate::{Generated, Generator},
+    real::RealClasses,
     scale::Scale,
     vae::{Normal, Ramp, TwoLayers, l1},
 };
@@ -10,7 +11,7 @@ use crate::{Error, Result, Seen, semantics::unit_rows, split::matrix};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tl_data::{Batching, Dataset, split::by_class};
+use tl_data::{Batching, Dataset};
 use tl_nn::{AdamW, Ctx, Error as NnError, Optimizer, Tensor, Trainer, module};
 
 /// Cross- and distribution-aligned variational autoencoders (Schönfeld et al.
@@ -122,21 +123,16 @@ impl Net {
 struct Latents {
     net: Net,
     scale: Scale,
-    /// The bits of each seen signature, and the standardised features of its class.
-    seen: Vec<(Vec<u32>, Tensor)>,
+    /// Standardised.
+    real: RealClasses,
     seen_samples: usize,
     unseen_samples: usize,
 }
 
-fn bits(signature: &Tensor) -> Vec<u32> {
-    signature.to_vec().into_iter().map(f32::to_bits).collect()
-}
-
 impl Generator for Latents {
     fn generate(&self, signature: &Tensor, rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let key = bits(signature);
-        let q = match self.seen.iter().find(|(of, _)| *of == key) {
-            Some((_, own)) => {
+        let q = match self.real.find(signature) {
+            Some(own) => {
                 let n = own.size(0)?;
                 let rows: Vec<usize> =
                     (0..self.seen_samples).map(|_| rng.random_range(0..n)).collect();
@@ -207,16 +203,10 @@ impl Method for CadaVae {
                 net.loss(&batch.features, &s, progress, cx.rng())
             },
         )?;
-        let table = seen.signatures().table();
-        let classes = by_class(seen.labels(), seen.classes())?;
-        let own = classes.iter().enumerate().map(|(class, rows)| {
-            let key = bits(&table.narrow(0, class, 1)?);
-            Ok((key, x.index_select(0, &rows[..].into())?))
-        });
         let generator = Latents {
             net,
             scale,
-            seen: own.collect::<Result<_>>()?,
+            real: RealClasses::of(seen, &x)?,
             seen_samples: self.seen_samples,
             unseen_samples: self.unseen_samples,
         };

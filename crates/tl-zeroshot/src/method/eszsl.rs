@@ -1,6 +1,6 @@
 //! Embarrassingly simple zero-shot learning.
 
-use super::{Compatibility, Method, Project, Similarity};
+use super::{Compatibility, Method, Project, Similarity, gram::gram, positive::solve};
 use crate::{Error, Result, Seen};
 use serde::{Deserialize, Serialize};
 use tl_nn::Tensor;
@@ -56,10 +56,54 @@ impl Project for Linear {
     }
 }
 
-/// `a + ridge I`, factored.
-fn factor(a: &Tensor<f64>, ridge: f64) -> Result<Tensor<f64>> {
-    let n = a.size(0)?;
-    Ok(a.add(&Tensor::<f64>::eye(n).mul_scalar(ridge))?.cholesky()?)
+/// `(xᵀx + ridge I)⁻¹ b`.
+fn ridged(x: &Tensor<f64>, ridge: f64, b: &Tensor<f64>) -> Result<Tensor<f64>> {
+    let damp = Tensor::<f64>::eye(x.size(1)?).mul_scalar(ridge);
+    solve(&gram(x)?.add(&damp)?, b)
+}
+
+/// The matrix `V` `[d, a]` of [`Eszsl`] in double precision, from samples `x`
+/// `[n, d]`, the class of each, and the signatures of the classes `[classes, a]`.
+///
+/// As `Y = 2 H - 1` with a one in each row of `H`, `Xᵀ Y S` is
+/// `2 (HᵀX)ᵀ S - (Σ_i x_i) (Σ_c s_c)ᵀ`: sums over classes in place of a product
+/// over samples.
+///
+/// # Errors
+/// Shapes that do not fit; a label that is no row of `signatures`; a ridge not
+/// above 0; numbers that are not finite.
+pub fn eszsl_map(
+    x: &Tensor<f64>,
+    labels: &[usize],
+    signatures: &Tensor<f64>,
+    gamma: f64,
+    lambda: f64,
+) -> Result<Tensor<f64>> {
+    for (name, value) in [("gamma", gamma), ("lambda", lambda)] {
+        if !(value.is_finite() && value > 0.0) {
+            return Err(Error::argument("ESZSL", name, value, "a number above 0"));
+        }
+    }
+    let (d, classes) = (x.size(-1)?, signatures.size(0)?);
+    let [sums, all] = class_sums(x, labels, classes)?;
+    let signed = sums.t()?.matmul(signatures)?.mul_scalar(2.0);
+    let xys = signed.sub(&all.reshape([d, 1])?.matmul(&signatures.sum(0, true)?)?)?;
+    let left = ridged(x, gamma, &xys)?;
+    let right = ridged(signatures, lambda, &left.t()?)?;
+    Ok(right.t()?.contiguous())
+}
+
+/// The sums of the rows of each class, `[classes, d]`, and of all rows, `[d]`.
+fn class_sums(x: &Tensor<f64>, labels: &[usize], classes: usize) -> Result<[Tensor<f64>; 2]> {
+    if x.rank() != 2 || x.dims()[0] != labels.len() || labels.iter().any(|&l| l >= classes) {
+        let got = format!("{} labels for samples {:?}", labels.len(), x.dims());
+        let expected = format!("one below {classes} for each row of a matrix");
+        return Err(Error::argument("ESZSL", "labels", got, expected));
+    }
+    let none = Tensor::zeros([classes, x.dims()[1]]);
+    let sums = none.index_add(0, &labels.into(), x)?;
+    let all = sums.sum(0, false)?;
+    Ok([sums, all])
 }
 
 impl Method for Eszsl {
@@ -68,19 +112,9 @@ impl Method for Eszsl {
     }
 
     fn fit(&self, seen: &Seen) -> Result<Box<dyn Compatibility>> {
-        for (name, value) in [("gamma", self.gamma), ("lambda", self.lambda)] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(Error::argument("ESZSL", name, value, "a number above 0"));
-            }
-        }
         let x = seen.features().cast::<f64>();
         let s = seen.signatures().table().cast::<f64>();
-        let y = Tensor::<f64>::one_hot(&seen.labels().into(), seen.classes())?;
-        let y = y.mul_scalar(2.0).add_scalar(-1.0);
-        let xys = x.t()?.matmul(&y.matmul(&s)?)?;
-        let left = factor(&x.t()?.matmul(&x)?, self.gamma)?.cholesky_solve(&xys)?;
-        let right = factor(&s.t()?.matmul(&s)?, self.lambda)?.cholesky_solve(&left.t()?)?;
-        let map = right.t()?.cast::<f32>();
+        let map = eszsl_map(&x, seen.labels(), &s, self.gamma, self.lambda)?.cast::<f32>();
         Ok(Box::new(Linear { map, similarity: Similarity::Dot }))
     }
 }

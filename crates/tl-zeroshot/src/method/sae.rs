@@ -1,6 +1,6 @@
 //! The semantic auto-encoder.
 
-use super::{Compatibility, Method, Similarity, eszsl::Linear};
+use super::{Compatibility, Method, Similarity, eszsl::Linear, gram::gram};
 use crate::{Error, Result, Seen, semantics::unit_rows};
 use serde::{Deserialize, Serialize};
 use tl_nn::{Tensor, shallow::eigh};
@@ -56,6 +56,22 @@ pub fn sylvester(a: &Tensor<f64>, b: &Tensor<f64>, c: &Tensor<f64>) -> Result<Te
     Ok(u.matmul(&inner)?.matmul(&v.t()?)?)
 }
 
+/// The encoder `W` `[a, d]` of [`Sae`] in double precision, from samples `x`
+/// `[n, d]` and the signature of each sample's class `[n, a]` (rows are samples:
+/// the paper's `X` and `S` transposed). Nothing is scaled here; [`Sae`] brings
+/// both to length 1 before.
+///
+/// # Errors
+/// Shapes that do not fit; `lambda` not above 0; numbers that are not finite.
+pub fn sae_encoder(x: &Tensor<f64>, signatures: &Tensor<f64>, lambda: f64) -> Result<Tensor<f64>> {
+    if !(lambda.is_finite() && lambda > 0.0) {
+        return Err(Error::argument("SAE", "lambda", lambda, "a number above 0"));
+    }
+    let b = gram(x)?.mul_scalar(lambda);
+    let c = signatures.t()?.matmul(x)?.mul_scalar(1.0 + lambda);
+    sylvester(&gram(signatures)?, &b, &c)
+}
+
 /// Signatures decoded to features and compared there by cosine.
 #[derive(Clone, Debug)]
 struct Decoder {
@@ -76,16 +92,9 @@ impl Method for Sae {
     }
 
     fn fit(&self, seen: &Seen) -> Result<Box<dyn Compatibility>> {
-        if !(self.lambda.is_finite() && self.lambda > 0.0) {
-            return Err(Error::argument("SAE", "lambda", self.lambda, "a number above 0"));
-        }
-        // Rows are samples: the paper's X and S transposed.
         let x = unit_rows(seen.features())?.cast::<f64>();
         let s = unit_rows(&seen.targets()?)?.cast::<f64>();
-        let a = s.t()?.matmul(&s)?;
-        let b = x.t()?.matmul(&x)?.mul_scalar(self.lambda);
-        let c = s.t()?.matmul(&x)?.mul_scalar(1.0 + self.lambda);
-        let map = sylvester(&a, &b, &c)?.cast::<f32>();
+        let map = sae_encoder(&x, &s, self.lambda)?.cast::<f32>();
         Ok(match self.direction {
             Direction::FeatureToSemantic => {
                 let encoder = Linear { map: map.t()?.contiguous(), similarity: Similarity::Cosine };
