@@ -204,7 +204,7 @@ impl Adaptation {
             }
             Method::Shot => {
                 let mut fitted = model.clone();
-                let report = self.shot(&mut fitted, &target.without_targets(), 0, None)?;
+                let report = self.shot(&mut fitted, &Domains::target_alone(target), None)?;
                 *model = fitted;
                 Ok(Some(report))
             }
@@ -266,17 +266,16 @@ impl Adaptation {
     pub(crate) fn shot<M: Forward>(
         &self,
         model: &mut Classifier<M>,
-        target: &Dataset,
-        domain: usize,
+        domains: &Domains,
         watch: Option<Watch>,
     ) -> Result<TrainReport> {
+        let target = domains.target();
         let was: Vec<bool> = model.params().iter().map(|(_, p)| p.is_frozen()).collect();
         let _ = model.freeze("head.**")?;
-        let loader = target.batches(
-            Batching::new(self.batch.min(target.len())).shuffled(self.seed).drop_last(true),
-        )?;
+        let batching = Batching::new(self.batch.min(target.len()));
+        let loader = domains.batches(target, batching.shuffled(self.seed).drop_last(true))?;
         let watched = watch.as_ref().is_some_and(|w| w.validator.is_some());
-        let mut objective = Shot::new(target, domain, watch);
+        let mut objective = Shot::new(target, domains.target_domain(), watch);
         let report = self.trainer(loader.len(), watched).run(
             model,
             |epoch| loader.epoch(epoch as u64),

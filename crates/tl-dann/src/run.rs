@@ -43,11 +43,11 @@ impl<'a> Run<'a> {
             let seed = rng.next_u64();
             let batching =
                 if settings.balanced { batching.balanced(seed) } else { batching.shuffled(seed) };
-            loaders.push(source.batches(batching)?);
+            loaders.push(domains.batches(source, batching)?);
         }
         for set in domains.labelled().into_iter().chain([domains.target()]) {
             let batching = Batching::new(size(set.len())).drop_last(true);
-            loaders.push(set.batches(batching.shuffled(rng.next_u64()))?);
+            loaders.push(domains.batches(set, batching.shuffled(rng.next_u64()))?);
         }
         let domains = domains.with_sources(kept);
         let held = held.swap_remove(0);
@@ -56,7 +56,6 @@ impl<'a> Run<'a> {
 
     pub(crate) fn stages<M: Forward>(&mut self, model: &mut Classifier<M>) -> Result<TrainReport> {
         let settings = self.settings;
-        let domain = self.domains.target_domain();
         match settings.method {
             Method::Adda => {
                 self.align(model, None, false)?;
@@ -66,7 +65,7 @@ impl<'a> Run<'a> {
             Method::Shot => {
                 self.align(model, None, false)?;
                 let watch = self.watch(true)?;
-                settings.shot(model, self.domains.target(), domain, Some(watch))
+                settings.shot(model, &self.domains, Some(watch))
             }
             Method::PseudoLabels { confidence } => {
                 self.align(model, None, false)?;
