@@ -175,8 +175,7 @@ const PHOTO: usize = 192;
 /// A patch of a photograph, `[3, 28, 28]`, from a random place.
 fn patch(photos: &[Vec<f32>; 2], rng: &mut ChaCha8Rng) -> Vec<f32> {
     let photo = &photos[rng.random_range(0..2)];
-    let (top, left) =
-        (rng.random_range(0..=PHOTO - 28), rng.random_range(0..=PHOTO - 28));
+    let (top, left) = (rng.random_range(0..=PHOTO - 28), rng.random_range(0..=PHOTO - 28));
     let mut out = Vec::with_capacity(3 * 28 * 28);
     for channel in photo.chunks_exact(PHOTO * PHOTO) {
         for row in channel.chunks_exact(PHOTO).skip(top).take(28) {

@@ -1,8 +1,8 @@
 //! The data of an adaptation.
 
 use crate::{Error, Result};
-use std::{fmt, sync::Arc};
 use rand_chacha::ChaCha8Rng;
+use std::{fmt, sync::Arc};
 use tl_data::{
     Batching, Dataset, Loader,
     transform::{Compose, GaussianNoise, RandomAffine, RandomErase, Transform},
@@ -198,10 +198,6 @@ impl fmt::Debug for Domains {
 }
 
 /// The change of a batch by a view.
-pub(crate) fn change(
-    view: &View,
-    x: &Tensor,
-    rng: &mut ChaCha8Rng,
-) -> tl_nn::Result<Tensor> {
+pub(crate) fn change(view: &View, x: &Tensor, rng: &mut ChaCha8Rng) -> tl_nn::Result<Tensor> {
     view.apply(x, rng).map_err(tl_nn::Error::other)
 }
