@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Instant;
 use transfer_learning::{
-    dann::{Adaptation, Classifier, Domains, InDomain, Method, Report, Validator, choose},
+    dann::{Adaptation, Classifier, InDomain, Method, Report, Validator, choose},
     data::Dataset,
     nn::{Sequential, metric::accuracy, metric::predictions},
     prelude::*,
@@ -30,6 +30,11 @@ impl Way {
     /// on the target.
     pub fn of(method: Method, epochs: usize) -> Self {
         Self { name: method.name(), adaptation: Adaptation::new(method).epochs(epochs) }
+    }
+
+    /// A method, and then as many epochs on the target alone.
+    pub fn refined(method: Method, name: &'static str, epochs: usize) -> Self {
+        Self { name, adaptation: Self::of(method, epochs).adaptation.refined() }
     }
 
     /// The baseline, the methods, and what the baseline's budget is compared with.
@@ -140,11 +145,8 @@ pub fn compare(pair: &Pair, ways: &[Way], seeds: u64) -> Outcome<Compared> {
         let start = Instant::now();
         let adaptation = ways[way].adaptation.seed(seed);
         let mut model = network(adaptation.method, &pair.source, seed)?;
-        let run = if ways[way].name == BOUND {
-            adaptation.fit(&mut model, &pair.target, &pair.target)?
-        } else {
-            adaptation.fit(&mut model, &pair.source, &pair.target.without_targets())?
-        };
+        let learned = if ways[way].name == BOUND { &pair.target } else { &pair.source };
+        let run = adaptation.fit_domains(&mut model, &pair.domains(learned))?;
         let seconds = start.elapsed().as_secs_f64();
         let on_target = InDomain { model: model.clone(), domain: 1 };
         let logits = on_target.forward(pair.test.features(), &mut Ctx::eval())?;
@@ -170,11 +172,10 @@ pub fn compare(pair: &Pair, ways: &[Way], seeds: u64) -> Outcome<Compared> {
 /// Tries weights for every method with a seed that no experiment uses and prints
 /// what information maximisation says of each: no target label is looked at.
 pub fn choose_weights(pair: &Pair, methods: &[Method], epochs: usize) -> Outcome {
-    let target = pair.target.without_targets();
     let lines = parallel::run(methods, |method| {
         let base = Adaptation::new(*method).epochs(epochs).seed(100);
         let candidates = WEIGHTS.map(|w| base.weight(w * base.weight));
-        let domains = Domains::new(&pair.source, &target);
+        let domains = pair.domains(&pair.source);
         let chosen = choose(&candidates, Validator::default(), &domains, || {
             let side = pair.source.sample_shape()[1];
             net::classifier(100, pair.source.sample_shape()[0], side)

@@ -5,13 +5,14 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 use transfer_learning::{
+    dann::Domains,
     data::{
         Dataset,
         read::idx,
         samples,
-        transform::{GaussianBlur, GaussianNoise, Transform},
+        transform::{GaussianBlur, GaussianNoise, RandomAffine, Transform},
     },
-    nn::Tensor,
+    nn::{StateDict, Tensor},
 };
 
 /// Labelled source, target to adapt to, target to test on.
@@ -20,6 +21,24 @@ pub struct Pair {
     pub source: Dataset,
     pub target: Dataset,
     pub test: Dataset,
+    /// The change of training batches, for the baseline and the bound too.
+    pub augment: Option<RandomAffine>,
+}
+
+impl Pair {
+    /// What a method gets when it learns from `source`: no target labels.
+    pub fn domains(&self, source: &Dataset) -> Domains {
+        let domains = Domains::new(source, &self.target);
+        match self.augment {
+            Some(augment) => domains.augment(augment),
+            None => domains,
+        }
+    }
+}
+
+/// Moves, scales and slants as handwriting has them.
+fn moves() -> RandomAffine {
+    RandomAffine::new().translate(0.08).scale(0.85, 1.15).shear(10.0)
 }
 
 /// The generator of all splits and changes of data: the same for all seeds.
@@ -78,12 +97,14 @@ pub fn digits(folder: Option<&Path>) -> Outcome<[Pair; 2]> {
         source: mnist.clone(),
         target: pool,
         test: uci_test,
+        augment: Some(moves().degrees(15.0)),
     };
     let back = Pair {
         name: "UCI digits -> MNIST 8x8".to_owned(),
         source: uci,
         target: mnist,
         test: mnist_test,
+        augment: Some(moves().degrees(15.0)),
     };
     Ok([there, back])
 }
@@ -128,56 +149,68 @@ pub fn rotated(folder: Option<&Path>, degrees: f32) -> Outcome<Pair> {
         source: halved(&source)?,
         target: turn(&target)?,
         test: turn(&test)?,
+        // No turns: they are the shift.
+        augment: Some(moves()),
     })
 }
 
-/// A coloured texture of `side` pixels, `[3, side, side]`, 0 to 1: three waves of
-/// random direction, length and colour over a random ground. It stands for the
-/// photographs of MNIST-M.
-fn texture(side: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let mut out = vec![0.0; 3 * side * side];
-    let ground: [f32; 3] = std::array::from_fn(|_| rng.random_range(0.2..0.8));
-    let waves: Vec<([f32; 3], [f32; 3])> = (0..3)
-        .map(|_| {
-            let turn = rng.random_range(0.0..std::f32::consts::TAU);
-            let rate = std::f32::consts::TAU / rng.random_range(4.0..24.0);
-            let phase = rng.random_range(0.0..std::f32::consts::TAU);
-            let colour = std::array::from_fn(|_| rng.random_range(-0.35..0.35));
-            ([rate * turn.cos(), rate * turn.sin(), phase], colour)
-        })
-        .collect();
-    for channel in 0..3 {
-        for (at, pixel) in out[channel * side * side..][..side * side].iter_mut().enumerate() {
-            let (y, x) = ((at / side) as f32, (at % side) as f32);
-            let sum: f32 =
-                waves.iter().map(|(w, c)| c[channel] * (w[0] * x + w[1] * y + w[2]).sin()).sum();
-            *pixel = (ground[channel] + sum).clamp(0.0, 1.0);
+/// Two photographs of scikit-learn (CC BY 2.0, a palace by danielbuechele and a daisy
+/// by vultilion), `[3, 192, 192]` each, 0 to 1. They lie beside the tests of `tl-models`;
+/// none where that folder is not there.
+fn photographs() -> Outcome<Option<[Vec<f32>; 2]>> {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tl-models/tests/fixtures/efficientnet_photos.safetensors"
+    );
+    if !Path::new(file).is_file() {
+        return Ok(None);
+    }
+    let pixels = StateDict::open(file)?.tensor("pixels")?.mul_scalar(1.0 / 255.0);
+    Ok(Some([pixels.select(0, 0)?.to_vec(), pixels.select(0, 1)?.to_vec()]))
+}
+
+/// Pixels along a side of a photograph.
+const PHOTO: usize = 192;
+
+/// A patch of a photograph, `[3, 28, 28]`, from a random place.
+fn patch(photos: &[Vec<f32>; 2], rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let photo = &photos[rng.random_range(0..2)];
+    let (top, left) = (rng.random_range(0..=PHOTO - 28), rng.random_range(0..=PHOTO - 28));
+    let mut out = Vec::with_capacity(3 * 28 * 28);
+    for channel in photo.chunks_exact(PHOTO * PHOTO) {
+        for row in channel.chunks_exact(PHOTO).skip(top).take(28) {
+            out.extend_from_slice(&row[left..left + 28]);
         }
     }
     out
 }
 
-/// Digits on black to digits blended into textures, `|texture - digit|` as in
-/// MNIST-M, in colour, at 14x14.
-pub fn textured(folder: Option<&Path>) -> Outcome<Pair> {
+/// Digits on black to digits blended into photographs, `|patch - digit|` as in
+/// MNIST-M, in colour, at 14x14. Source and target are different digits; each of the
+/// target's is blended into three patches.
+pub fn textured(folder: Option<&Path>) -> Outcome<Option<Pair>> {
+    let Some(photos) = photographs()? else { return Ok(None) };
     let (train, test) = images(folder, "mnist", 10_000)?;
     let (source, target) = train.split(0.5, &mut rng(2))?;
-    let blend = |data: &Dataset, of: u64| -> Outcome<Dataset> {
+    let blend = |data: &Dataset, of: u64, patches: usize| -> Outcome<Dataset> {
         let (mut rng, mut out) = (rng(of), Vec::new());
+        let places: Vec<usize> = (0..data.len()).flat_map(|i| vec![i; patches]).collect();
+        let data = data.select(&places)?;
         for digit in data.features().to_vec().chunks_exact(28 * 28) {
-            let ground = texture(28, &mut rng);
+            let ground = patch(&photos, &mut rng);
             out.extend(ground.iter().zip(digit.iter().cycle()).map(|(g, d)| (g - d).abs()));
         }
         halved(&data.with_features(&Tensor::from_vec(out, [data.len(), 3, 28, 28])?)?)
     };
     let x = source.features();
     let grey = source.with_features(&Tensor::cat(&[x, x, x], 1)?)?;
-    Ok(Pair {
-        name: "MNIST -> digits on textures".to_owned(),
+    Ok(Some(Pair {
+        name: "MNIST -> digits on photographs".to_owned(),
         source: halved(&grey)?,
-        target: blend(&target, 3)?,
-        test: blend(&test, 4)?,
-    })
+        target: blend(&target, 3, 3)?,
+        test: blend(&test, 4, 1)?,
+        augment: Some(moves()),
+    }))
 }
 
 /// Garments as they are, and three corruptions of them.
@@ -209,6 +242,7 @@ pub fn corrupted(folder: Option<&Path>) -> Outcome<Vec<Pair>> {
             source: halved(&source)?,
             target: of(&target)?,
             test: of(&test)?,
+            augment: None,
         })
     };
     kinds.into_iter().map(pair).collect()

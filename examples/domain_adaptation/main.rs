@@ -6,12 +6,15 @@
 //! labels.
 //!
 //! - MNIST and UCI's digits at 8x8: all methods one way, some the other
-//! - upright digits to turned ones, digits on black to digits on textures
+//! - upright digits to turned ones, digits on black to digits on photographs
 //! - garments with noise, blur and little contrast: methods that adapt while they
 //!   predict
 //! - two moons that are turned, as a picture
+//! - sentiment of texts of three kinds on vectors of all-MiniLM-L6-v2, where
+//!   `tools/fetch-models` and `tools/fetch-data` have been: shallow methods and networks
 //!
-//! `cargo run --release --example domain_adaptation`; with `--data target/data` on
+//! `cargo run --release --example domain_adaptation`; `--long` trains three times as long,
+//! which most methods need; with `--data target/data` on
 //! 10,000 images of the full sets that `tools/fetch-data` brings.
 #![allow(clippy::print_stdout, unreachable_pub)]
 
@@ -25,6 +28,7 @@ mod parallel;
 mod picture;
 mod planar;
 mod test_time;
+mod text;
 
 use clap::Parser;
 use compare::{BOUND, Compared, TWICE, Way, compare};
@@ -47,10 +51,13 @@ use transfer_learning::{
 struct Flags {
     #[command(flatten)]
     shared: Args,
-    /// Only the experiments whose name has this in it: digits, rotated, textures,
-    /// garments, moons.
+    /// Only the experiment of this name: digits, rotated, textures,
+    /// garments, moons, text.
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
+    /// Train three times as long: what the tables in docs/ have.
+    #[arg(long)]
+    long: bool,
     /// Print what weights information maximisation chooses, and end.
     #[arg(long)]
     choose: bool,
@@ -77,6 +84,7 @@ fn every_method() -> Vec<Method> {
 struct Work {
     seeds: u64,
     quick: bool,
+    long: bool,
     only: String,
     data: Option<PathBuf>,
     page: Page,
@@ -86,11 +94,15 @@ struct Work {
 
 impl Work {
     fn wants(&self, name: &str) -> bool {
-        name.contains(&self.only)
+        self.only.is_empty() || name == self.only
     }
 
     fn epochs(&self, full: usize) -> usize {
-        if self.quick { 1 } else { full }
+        match (self.quick, self.long) {
+            (true, _) => 1,
+            (_, true) => 3 * full,
+            _ => full,
+        }
     }
 
     fn folder(&self) -> Option<&Path> {
@@ -179,6 +191,9 @@ impl Work {
         let mut twice = Way::of(Method::SourceOnly, 2 * epochs);
         twice.name = TWICE;
         ways.insert(1, twice);
+        ways.push(Way::refined(Method::Dann, "DANN, refined", epochs));
+        ways.push(Way::refined(SOME[1], "CDAN+E, refined", epochs));
+        ways.push(Way::refined(Method::Dsbn, "DSBN, refined", epochs));
         let compared = self.pair(&there, &ways)?;
         self.look(&there, &compared)?;
         let some = [
@@ -186,12 +201,17 @@ impl Work {
             &[
                 Method::Dann,
                 Method::Dan { form: MmdForm::Unbiased },
+                Method::Mdd { gamma: 4.0 },
+                Method::Mcd { steps: 4 },
+                Method::Afn { radius: None },
                 Method::DeepJdot,
                 Method::Dsbn,
             ],
         ]
         .concat();
-        self.pair(&back, &Way::all(&some, epochs))?;
+        let mut ways = Way::all(&some, epochs);
+        ways.push(Way::refined(SOME[1], "CDAN+E, refined", epochs));
+        self.pair(&back, &ways)?;
         Ok(())
     }
 
@@ -204,7 +224,10 @@ impl Work {
             }
         }
         if self.wants("textures") {
-            let pair = data::textured(self.folder())?;
+            let Some(pair) = data::textured(self.folder())? else {
+                println!("textures skipped: the photographs beside tl-models' tests are not here");
+                return Ok(());
+            };
             let methods = [&SOME[..], &[Method::FixMatch { confidence: 0.95 }]].concat();
             self.pair(&pair, &Way::all(&methods, self.epochs(8)))?;
         }
@@ -221,6 +244,26 @@ impl Work {
             let trials = test_time::compare(pair, &models, epochs)?;
             self.trials(&trials)?;
             self.bar.inc(1);
+        }
+        Ok(())
+    }
+
+    fn texts(&mut self) -> Outcome {
+        let sets = match text::sets(self.folder(), self.quick)? {
+            text::Found::Sets(sets) => sets,
+            text::Found::Missing(what) => {
+                println!("text skipped: {what}");
+                return Ok(());
+            }
+        };
+        for source in &sets {
+            for target in sets.iter().filter(|t| t.name != source.name) {
+                let name = format!("Sentiment, {} -> {}", source.name, target.name);
+                self.bar.set_message(name.clone());
+                let trials = text::compare(source, target, self.epochs(30), self.seeds)?;
+                self.page.heading(&name);
+                self.trials(&trials)?;
+            }
         }
         Ok(())
     }
@@ -253,6 +296,7 @@ fn main() -> Outcome {
     let mut work = Work {
         seeds: args.seeds(),
         quick: args.quick,
+        long: flags.long,
         only: flags.only,
         data: args.data,
         page: Page::new("Domain adaptation"),
@@ -268,6 +312,9 @@ fn main() -> Outcome {
     }
     if work.wants("moons") {
         work.moons()?;
+    }
+    if work.wants("text") {
+        work.texts()?;
     }
     work.bar.finish_and_clear();
     let path = Path::new("target/domain_adaptation/index.html");

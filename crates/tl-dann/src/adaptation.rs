@@ -46,7 +46,7 @@ pub struct Adaptation {
     pub method: Method,
     /// What that weighs beside the source loss, growing from 0 as with
     /// [`reversal_strength`](crate::reversal_strength). Default 1; 10 for Deep
-    /// CORAL, 0.1 for DeepJDOT, 0.05 for AFN.
+    /// CORAL, 0.1 for DeepJDOT and MDD, 0.05 for AFN.
     pub weight: f32,
     /// Passes over the longest of the sets, in each stage. Default 15.
     pub epochs: usize,
@@ -60,6 +60,10 @@ pub struct Adaptation {
     /// are of very different sizes. Default: no.
     #[serde(default)]
     pub balanced: bool,
+    /// Whether a stage of as many epochs on the target alone follows: SHOT's, as
+    /// DIRT-T (Shu et al. 2018) does after adversarial training. Default: no.
+    #[serde(default)]
+    pub refined: bool,
     /// What the epoch whose model is kept is chosen by, without target labels;
     /// none for the last epoch. Default: information maximisation, but none for
     /// source only and AdaBN (a baseline must not see the target), for partial and
@@ -99,6 +103,7 @@ impl Adaptation {
             lr: 2e-3,
             held_out: 0.2,
             balanced: false,
+            refined: false,
             validator: method.validator(),
             seed: 0,
         }
@@ -136,6 +141,14 @@ impl Adaptation {
     #[must_use]
     pub fn balanced(mut self) -> Self {
         self.balanced = true;
+        self
+    }
+
+    /// Adds a last stage on the target alone: SHOT's information maximisation and
+    /// pseudo-labels, with the head frozen.
+    #[must_use]
+    pub fn refined(mut self) -> Self {
+        self.refined = true;
         self
     }
 
@@ -204,7 +217,7 @@ impl Adaptation {
             }
             Method::Shot => {
                 let mut fitted = model.clone();
-                let report = self.shot(&mut fitted, &target.without_targets(), 0, None)?;
+                let report = self.shot(&mut fitted, &Domains::target_alone(target), None)?;
                 *model = fitted;
                 Ok(Some(report))
             }
@@ -266,17 +279,24 @@ impl Adaptation {
     pub(crate) fn shot<M: Forward>(
         &self,
         model: &mut Classifier<M>,
-        target: &Dataset,
-        domain: usize,
+        domains: &Domains,
         watch: Option<Watch>,
     ) -> Result<TrainReport> {
+        let target = domains.target();
         let was: Vec<bool> = model.params().iter().map(|(_, p)| p.is_frozen()).collect();
         let _ = model.freeze("head.**")?;
-        let loader = target.batches(
-            Batching::new(self.batch.min(target.len())).shuffled(self.seed).drop_last(true),
-        )?;
+        if by_domain(model) {
+            // Layers of the sources are not on the way of target samples.
+            let own = format!("domains.{}.", domains.target_domain());
+            model.for_each_param(|path, p| {
+                p.set_frozen(p.is_frozen() || path.contains("domains.") && !path.contains(&own));
+                Ok(())
+            })?;
+        }
+        let batching = Batching::new(self.batch.min(target.len()));
+        let loader = domains.batches(target, batching.shuffled(self.seed).drop_last(true))?;
         let watched = watch.as_ref().is_some_and(|w| w.validator.is_some());
-        let mut objective = Shot::new(target, domain, watch);
+        let mut objective = Shot::new(target, domains.target_domain(), watch);
         let report = self.trainer(loader.len(), watched).run(
             model,
             |epoch| loader.epoch(epoch as u64),

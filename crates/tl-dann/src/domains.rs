@@ -1,15 +1,25 @@
 //! The data of an adaptation.
 
 use crate::{Error, Result};
+use rand_chacha::ChaCha8Rng;
 use std::{fmt, sync::Arc};
 use tl_data::{
-    Dataset,
+    Batching, Dataset, Loader,
     transform::{Compose, GaussianNoise, RandomAffine, RandomErase, Transform},
 };
 use tl_nn::Tensor;
 
 /// The change of a batch before it is looked at.
 pub(crate) type View = Arc<dyn Transform>;
+
+/// A view that a loader may own.
+struct Shared(View);
+
+impl Transform for Shared {
+    fn apply(&self, features: &Tensor, rng: &mut ChaCha8Rng) -> tl_data::Result<Tensor> {
+        self.0.apply(features, rng)
+    }
+}
 
 /// One source or several with labels, a target without, and what else is known.
 ///
@@ -34,13 +44,20 @@ pub struct Domains {
     target: Dataset,
     few: Option<Dataset>,
     views: Option<(View, View)>,
+    augment: Option<View>,
 }
 
 impl Domains {
     /// One source and a target.
     pub fn new(source: &Dataset, target: &Dataset) -> Self {
         let sources = vec![source.clone()];
-        Self { sources, target: target.without_targets(), few: None, views: None }
+        Self { sources, target: target.without_targets(), few: None, views: None, augment: None }
+    }
+
+    /// No source: for methods that begin with a trained model.
+    pub(crate) fn target_alone(target: &Dataset) -> Self {
+        let target = target.without_targets();
+        Self { sources: Vec::new(), target, few: None, views: None, augment: None }
     }
 
     /// Another source. Each has a discriminator of its own where there is one,
@@ -56,6 +73,15 @@ impl Domains {
     #[must_use]
     pub fn few(mut self, labelled: &Dataset) -> Self {
         self.few = Some(labelled.clone());
+        self
+    }
+
+    /// A change of every training batch of every domain, such as small turns and
+    /// moves. All methods get it, [`SourceOnly`](crate::Method::SourceOnly) too, so
+    /// that a comparison stays fair; what is predicted and judged is not changed.
+    #[must_use]
+    pub fn augment(mut self, transform: impl Transform + 'static) -> Self {
+        self.augment = Some(Arc::new(transform));
         self
     }
 
@@ -97,6 +123,15 @@ impl Domains {
 
     pub(crate) fn labelled(&self) -> Option<&Dataset> {
         self.few.as_ref()
+    }
+
+    /// Batches of a set, changed as [`augment`](Self::augment) says.
+    pub(crate) fn batches(&self, set: &Dataset, batching: Batching) -> Result<Loader> {
+        let loader = set.batches(batching)?;
+        Ok(match &self.augment {
+            Some(view) => loader.transform(Shared(view.clone())),
+            None => loader,
+        })
     }
 
     /// The views that were given, or those for the kind of samples.
@@ -163,10 +198,6 @@ impl fmt::Debug for Domains {
 }
 
 /// The change of a batch by a view.
-pub(crate) fn change(
-    view: &View,
-    x: &Tensor,
-    rng: &mut rand_chacha::ChaCha8Rng,
-) -> tl_nn::Result<Tensor> {
+pub(crate) fn change(view: &View, x: &Tensor, rng: &mut ChaCha8Rng) -> tl_nn::Result<Tensor> {
     view.apply(x, rng).map_err(tl_nn::Error::other)
 }

@@ -33,7 +33,7 @@
 //! | method | by name | as a loss | source |
 //! |---|---|---|---|
 //! | DANN | [`Method::Dann`] | [`reverse`], [`domain_loss`] | Ganin et al. 2016 |
-//! | CDAN, CDAN+E | [`Method::Cdan`] | [`multilinear`], [`entropy_weights`] | Long et al. 2018 |
+//! | CDAN, CDAN+E, with MCC | [`Method::Cdan`], [`Method::CdanMcc`] | [`multilinear`], [`entropy_weights`] | Long et al. 2018 |
 //! | ADDA | [`Method::Adda`] | [`domain_loss`] | Tzeng et al. 2017 |
 //! | MCD | [`Method::Mcd`] | [`mcd_discrepancy`] | Saito et al. 2018 |
 //! | MDD | [`Method::Mdd`] | [`mdd_loss`] | Zhang et al. 2019 |

@@ -43,11 +43,11 @@ impl<'a> Run<'a> {
             let seed = rng.next_u64();
             let batching =
                 if settings.balanced { batching.balanced(seed) } else { batching.shuffled(seed) };
-            loaders.push(source.batches(batching)?);
+            loaders.push(domains.batches(source, batching)?);
         }
         for set in domains.labelled().into_iter().chain([domains.target()]) {
             let batching = Batching::new(size(set.len())).drop_last(true);
-            loaders.push(set.batches(batching.shuffled(rng.next_u64()))?);
+            loaders.push(domains.batches(set, batching.shuffled(rng.next_u64()))?);
         }
         let domains = domains.with_sources(kept);
         let held = held.swap_remove(0);
@@ -55,8 +55,16 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn stages<M: Forward>(&mut self, model: &mut Classifier<M>) -> Result<TrainReport> {
+        let report = self.method(model)?;
+        if !self.settings.refined {
+            return Ok(report);
+        }
+        let watch = self.watch(true)?;
+        self.settings.shot(model, &self.domains, Some(watch))
+    }
+
+    fn method<M: Forward>(&mut self, model: &mut Classifier<M>) -> Result<TrainReport> {
         let settings = self.settings;
-        let domain = self.domains.target_domain();
         match settings.method {
             Method::Adda => {
                 self.align(model, None, false)?;
@@ -66,7 +74,7 @@ impl<'a> Run<'a> {
             Method::Shot => {
                 self.align(model, None, false)?;
                 let watch = self.watch(true)?;
-                settings.shot(model, self.domains.target(), domain, Some(watch))
+                settings.shot(model, &self.domains, Some(watch))
             }
             Method::PseudoLabels { confidence } => {
                 self.align(model, None, false)?;
@@ -131,11 +139,11 @@ impl<'a> Run<'a> {
         // The head belongs to the source: it gets no gradient.
         let _ = target.freeze("head.**")?;
         let mut players = AddaPlayers { model: target, discriminator };
-        // The encoder moves ten times as slowly as the discriminator, or it fools
-        // it by forgetting the classes.
+        // The encoder moves far more slowly than the discriminator, or it fools it
+        // by forgetting the classes: nothing but its start holds them.
         let optimizer = settings
             .optimizer(settings.epochs * self.data.len())
-            .group("model.**", |group| group.lr_factor(0.1))?;
+            .group("model.**", |group| group.lr_factor(0.03))?;
         let report = settings.trainer_with(optimizer, watched).run(
             &mut players,
             |epoch| self.data.epoch(epoch as u64),
@@ -150,10 +158,12 @@ impl<'a> Run<'a> {
         let [classes, width] = [0, 1].map(|axis| model.head.weight.dims()[axis]);
         let second = Linear::new(width, classes, &mut self.rng);
         let all = settings.epochs * self.data.len();
-        let optimizer = |steps: usize| settings.optimizer(all * steps);
+        // No source loss holds the encoder in its steps against the heads.
+        let slower = Adaptation { lr: 0.3 * settings.lr, ..*settings };
+        let optimizers = (settings.optimizer(all), slower.optimizer(all * steps));
         let watch = self.watch(true)?;
         let watched = watch.validator.is_some();
-        let mut objective = Mcd::new(steps, watch, &optimizer);
+        let mut objective = Mcd::new(steps, watch, optimizers);
         let mut players = McdPlayers { model: model.clone(), second };
         let report = settings.trainer(self.data.len(), watched).run(
             &mut players,

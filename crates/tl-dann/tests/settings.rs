@@ -89,7 +89,8 @@ fn domain_specific_normalisation_learns_in_two_stages() {
         .push(Linear::new(4, 16, &mut rng))
         .push(DomainBatchNorm::new(16, 2))
         .push(Act::Relu);
-    let mut model = Classifier { encoder, head: Linear::new(16, 3, &mut rng) };
+    let unadapted = Classifier { encoder, head: Linear::new(16, 3, &mut rng) };
+    let mut model = unadapted.clone();
     let plain = {
         let mut plain = normalised(3);
         quick(Method::SourceOnly).fit(&mut plain, &source, &target).unwrap();
@@ -98,6 +99,15 @@ fn domain_specific_normalisation_learns_in_two_stages() {
     quick(Method::Dsbn).fit(&mut model, &source, &target).unwrap();
     let on_target = InDomain { model: model.clone(), domain: 1 };
     assert!(right(&on_target, &target) > plain, "{} {plain}", right(&on_target, &target));
+    // A last stage on the target leaves the source's layers as they are.
+    let mut refined = unadapted.clone();
+    quick(Method::Dsbn).refined().fit(&mut refined, &source, &target).unwrap();
+    let source_layer = |m: &Classifier<Sequential>| {
+        m.state_dict().tensor("encoder.1.domains.0.weight").unwrap().to_vec()
+    };
+    assert_eq!(source_layer(&refined), source_layer(&model));
+    let refined = InDomain { model: refined, domain: 1 };
+    assert!(right(&refined, &target) >= right(&on_target, &target));
     // The wrong statistics are worse: the domain has to be said.
     assert!(right(&on_target, &target) > right(&InDomain { model, domain: 0 }, &target));
     let error = quick(Method::Dsbn).fit(&mut normalised(3), &source, &target).unwrap_err();
@@ -132,6 +142,36 @@ fn views_of_ones_own_are_used() {
     assert_eq!(fit(&plain), fit(&plain));
     let own = plain.clone().views(GaussianNoise::new(0.0), GaussianNoise::new(1.0));
     assert_ne!(fit(&plain), fit(&own));
+}
+
+#[test]
+fn every_training_batch_is_augmented_for_every_method() {
+    let (source, target) = (blobs(1, &[60; 3], 0.0), blobs(3, &[60; 3], 0.8));
+    for method in [Method::SourceOnly, Method::Dann, Method::Shot, Method::Mcd { steps: 1 }] {
+        let fit = |domains: &Domains| {
+            let mut model = model(3);
+            quick(method).epochs(2).fit_domains(&mut model, domains).unwrap();
+            model.state_dict().to_bytes().unwrap()
+        };
+        let plain = Domains::new(&source, &target);
+        let noisy = plain.clone().augment(GaussianNoise::new(0.5));
+        assert_ne!(fit(&plain), fit(&noisy), "{method:?}");
+        assert_eq!(fit(&plain), fit(&plain.clone().augment(GaussianNoise::new(0.0))));
+        assert_eq!(fit(&noisy), fit(&noisy));
+    }
+}
+
+#[test]
+fn a_last_stage_on_the_target_makes_it_surer() {
+    let (source, target) = (blobs(1, &[90; 3], 0.0), blobs(3, &[90; 3], 1.4));
+    let fit = |adaptation: Adaptation| {
+        let mut model = normalised(3);
+        let run = adaptation.fit(&mut model, &source, &target).unwrap();
+        (right(&model, &target), run.score(Validator::InformationMaximisation))
+    };
+    let (before, vague) = fit(quick(Method::Dann));
+    let (after, sure) = fit(quick(Method::Dann).refined());
+    assert!(sure > vague && after >= before, "{before} {after}, {vague} {sure}");
 }
 
 #[test]
@@ -275,6 +315,7 @@ fn settings_are_read_and_checked() {
         Method::Cbst { first: 0.0, last: 1.0 },
         Method::Mdd { gamma: -1.0 },
         Method::Mcc { temperature: 0.0 },
+        Method::CdanMcc { temperature: 0.0 },
     ] {
         let mut tried = model(3);
         let before = tried.state_dict().to_bytes().unwrap();

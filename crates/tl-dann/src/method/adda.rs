@@ -34,11 +34,10 @@ impl<M: Forward> Adda<M> {
         cx: &mut Ctx,
     ) -> Result<Losses> {
         let fs = self.source.forward(&source.features, &mut Ctx::eval())?.detach();
-        // The target encoder keeps the source's statistics: alone it could make
-        // any shift of them, and the head would not follow.
-        let mut still = Ctx::eval();
-        still.set_domain(cx.domain());
-        let ft = players.model.encoder.forward(&target.features, &mut still)?;
+        // The target is normalised by its own batches, as by AdaBN: with the
+        // source's statistics the encoder had to make up for their shift first.
+        cx.set_domain(self.watch.domain);
+        let ft = players.model.encoder.forward(&target.features, cx)?;
         let n = fs.size(0)?;
         let both = Tensor::cat(&[&fs, &ft.detach()], 0)?;
         let said = players.discriminator.forward(&both, cx)?;

@@ -1,7 +1,7 @@
 //! Conditional domain-adversarial training.
 
 use super::align::{Align, Pair, Widths, adversary, discriminator, judge};
-use crate::{Result, entropy_weights, multilinear};
+use crate::{Result, class_confusion, entropy_weights, multilinear};
 use rand_chacha::ChaCha8Rng;
 use tl_nn::{Ctx, Sequential, Tensor};
 
@@ -46,5 +46,34 @@ impl Align for Cdan {
         let (ws, wt) = (entropy_weights(&ps)?, entropy_weights(&pt)?);
         let weights = self.entropy.then_some((&ws, &wt));
         judge(adversary(pair)?, (&s, &t), weights, pair.strength, cx)
+    }
+}
+
+/// CDAN+E with minimum class confusion beside it, which is weighed as much as the
+/// encoder feels of the discriminator.
+pub(crate) struct CdanMcc {
+    cdan: Cdan,
+    temperature: f64,
+}
+
+impl CdanMcc {
+    pub(crate) fn new(temperature: f64) -> Self {
+        Self { cdan: Cdan::new(true, None), temperature }
+    }
+}
+
+impl Align for CdanMcc {
+    fn adversary(&mut self, widths: Widths, rng: &mut ChaCha8Rng) -> Option<Sequential> {
+        self.cdan.adversary(widths, rng)
+    }
+
+    fn reversed(&self) -> bool {
+        true
+    }
+
+    fn term(&self, pair: &Pair<'_>, cx: &mut Ctx) -> Result<Tensor> {
+        let confusion = class_confusion(&pair.target.logits, self.temperature)?;
+        let weighed = confusion.mul_scalar(pair.strength as f32);
+        Ok(self.cdan.term(pair, cx)?.add(&weighed)?)
     }
 }

@@ -44,8 +44,12 @@ pub(crate) struct Mcd {
 }
 
 impl Mcd {
-    pub(crate) fn new(steps: usize, watch: Watch, optimizer: &impl Fn(usize) -> Optimizer) -> Self {
-        let (heads, encoder) = (optimizer(1), optimizer(steps));
+    /// With the optimisers of the heads in B and of the encoder in C.
+    pub(crate) fn new(
+        steps: usize,
+        watch: Watch,
+        (heads, encoder): (Optimizer, Optimizer),
+    ) -> Self {
         Self { steps, batches: Vec::new(), heads, encoder, watch }
     }
 

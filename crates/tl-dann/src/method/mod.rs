@@ -43,16 +43,23 @@ pub enum Method {
         /// features and prediction, or 1,024 where that is wider than 4,096.
         random: Option<usize>,
     },
+    /// CDAN+E and MCC together (Jin et al. 2020, section 4.4).
+    CdanMcc {
+        /// What MCC divides logits by (2.5).
+        temperature: f64,
+    },
     /// A target encoder that starts as the source's and fools a discriminator
-    /// with inverted labels (Tzeng et al. 2017). Two stages.
+    /// with inverted labels (Tzeng et al. 2017), at 0.03 of the discriminator's
+    /// rate and normalised by target batches. Two stages.
     Adda,
     /// Two classifiers disagree on the target, the encoder learns to prevent it in
-    /// `steps` steps for each of theirs (Saito et al. 2018; 4).
+    /// `steps` steps for each of theirs (Saito et al. 2018; 4), at 0.3 of the rate.
     Mcd {
         /// Steps of the encoder.
         steps: usize,
     },
-    /// Margin disparity discrepancy (Zhang et al. 2019); `γ` is 4 in the paper.
+    /// Margin disparity discrepancy (Zhang et al. 2019); `γ` is 4 in the paper, and
+    /// the gradient is reversed with at most 0.1 in the authors' code.
     Mdd {
         /// `e^margin`.
         gamma: f64,
@@ -83,9 +90,11 @@ pub enum Method {
         order: i32,
     },
     /// Feature norms that grow by steps (SAFN, Xu et al. 2019), or to a radius
-    /// (HAFN; 25 in the paper).
+    /// (HAFN; 25 in the paper). The paper's features are batch-normalised before
+    /// their ReLU: without that, norms grow by a direction that all samples share.
     Afn {
-        /// The radius; none for steps of 1.
+        /// The radius; none for steps, each as large as the batch's mean norm (the
+        /// paper's are 1 for norms of some 10 to 25).
         radius: Option<f64>,
     },
     /// Less confusion among target classes (Jin et al. 2020; temperature 2.5).
@@ -150,11 +159,12 @@ pub enum Method {
 impl Method {
     /// All for one source with the same classes as the target, with the papers'
     /// settings. [`Dsbn`](Self::Dsbn) is not here: it needs its own layers.
-    pub const CLOSED_SET: [Self; 20] = [
+    pub const CLOSED_SET: [Self; 21] = [
         Self::SourceOnly,
         Self::Dann,
         Self::Cdan { entropy: false, random: None },
         Self::Cdan { entropy: true, random: None },
+        Self::CdanMcc { temperature: 2.5 },
         Self::Adda,
         Self::Mcd { steps: 4 },
         Self::Mdd { gamma: 4.0 },
@@ -180,6 +190,7 @@ impl Method {
             Self::Dann => "DANN",
             Self::Cdan { entropy: false, .. } => "CDAN",
             Self::Cdan { entropy: true, .. } => "CDAN+E",
+            Self::CdanMcc { .. } => "CDAN+E+MCC",
             Self::Adda => "ADDA",
             Self::Mcd { .. } => "MCD",
             Self::Mdd { .. } => "MDD",
@@ -208,6 +219,7 @@ impl Method {
     pub(crate) fn weight(self) -> f32 {
         match self {
             Self::Afn { .. } => 0.05,
+            Self::Mdd { .. } => 0.1,
             Self::DeepCoral => 10.0,
             Self::DeepJdot => 0.1,
             _ => 1.0,
@@ -243,6 +255,7 @@ impl Method {
             Self::Dann => Box::new(dann::Dann { spectral: 0.0 }),
             Self::Bsp { spectral } => Box::new(dann::Dann { spectral }),
             Self::Cdan { entropy, random } => Box::new(cdan::Cdan::new(entropy, random)),
+            Self::CdanMcc { temperature } => Box::new(cdan::CdanMcc::new(temperature)),
             Self::Mdd { gamma } => Box::new(mdd::Mdd { gamma }),
             Self::Dan { form } => Box::new(moments::Dan { form }),
             Self::Jan { form } => Box::new(moments::Jan { form }),
@@ -273,6 +286,7 @@ impl Method {
             }
             Self::Mdd { gamma: x }
             | Self::Mcc { temperature: x }
+            | Self::CdanMcc { temperature: x }
             | Self::Afn { radius: Some(x) }
                 if !(x > 0.0 && x.is_finite()) =>
             {
