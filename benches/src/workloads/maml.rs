@@ -2,7 +2,10 @@
 
 use super::{Run, Workload};
 use crate::{Outcome, fill::numbers};
-use tl_nn::{Adam, GradOptions, Optimizer, Param, Reduction, Result, Tensor, grad, loss, module};
+use rayon::prelude::*;
+use tl_nn::{
+    Adam, GradOptions, Gradients, Optimizer, Param, Reduction, Result, Tensor, grad, loss, module,
+};
 
 const POINTS: usize = 10;
 
@@ -26,7 +29,44 @@ fn forward(weights: &[Tensor], x: &Tensor) -> Result<Tensor> {
     Ok(h)
 }
 
-/// A meta-step on so many sinusoids, all at once.
+/// Groups that tasks are put into; they run side by side.
+const GROUPS: usize = 2;
+
+/// Some of the tasks: points of support and query, `[tasks, n, 1]`.
+struct Group {
+    tasks: usize,
+    support: [Tensor; 2],
+    query: [Tensor; 2],
+}
+
+impl Group {
+    /// The sum of the query losses after some inner steps, and its gradients.
+    fn learn(&self, model: &Mlp, inner_steps: usize) -> Result<(Tensor, Gradients)> {
+        let [[xs, ys], [xq, yq]] = [&self.support, &self.query];
+        let mut fast: Vec<Tensor> = Vec::new();
+        for p in &model.weights {
+            let (rows, columns) = (p.dims()[0], p.dims()[1]);
+            fast.push(p.tensor().broadcast_to([self.tasks, rows, columns])?);
+        }
+        for _ in 0..inner_steps {
+            // The tasks are independent: the gradient of the sum of their
+            // means is, task by task, that of each one's own mean.
+            let all = loss::mse(&forward(&fast, xs)?, ys, Reduction::Sum)?;
+            let support = all.mul_scalar(1.0 / POINTS as f32);
+            let inputs: Vec<&Tensor> = fast.iter().collect();
+            let slopes = grad(&support, &inputs, GradOptions::new().create_graph(true))?;
+            fast = fast
+                .iter()
+                .zip(slopes)
+                .map(|(p, g)| Ok(p.sub(&g.mul_scalar(0.01))?))
+                .collect::<Result<_>>()?;
+        }
+        let query = loss::mse(&forward(&fast, xq)?, yq, Reduction::Sum)?;
+        Ok((query.detach(), query.backward()?))
+    }
+}
+
+/// A meta-step on so many sinusoids, those of a group at once.
 pub(crate) fn sinusoid(tasks: usize, inner_steps: usize) -> Outcome<Run> {
     let mut weights = Vec::new();
     for (seed, (out, into)) in [(40, 1), (40, 40), (1, 40)].into_iter().enumerate() {
@@ -41,29 +81,34 @@ pub(crate) fn sinusoid(tasks: usize, inner_steps: usize) -> Outcome<Run> {
     let phase = numbers(4, [tasks, 1, 1]).affine(0.9, 1.6);
     let wave = |x: &Tensor| -> Result<Tensor> { Ok(x.sub(&phase)?.sin().mul(&amplitude)?) };
     let (ys, yq) = (wave(&xs)?, wave(&xq)?);
+    let each = tasks.div_ceil(GROUPS);
+    let mut groups = Vec::new();
+    for from in (0..tasks).step_by(each) {
+        let tasks = each.min(tasks - from);
+        let part = |x: &Tensor| -> Result<Tensor> { Ok(x.narrow(0, from, tasks)?.contiguous()) };
+        let (support, query) = ([part(&xs)?, part(&ys)?], [part(&xq)?, part(&yq)?]);
+        groups.push(Group { tasks, support, query });
+    }
     let mut optimizer = Optimizer::new(Adam::new(1e-3));
     Ok(Box::new(move || {
-        let mut fast: Vec<Tensor> = Vec::new();
+        let learn = |group: &Group| group.learn(&model, inner_steps);
+        let parts = groups.par_iter().map(learn).collect::<Result<Vec<_>>>()?;
+        let mean = |sum: &Tensor| sum.mul_scalar(1.0 / (tasks * POINTS) as f32);
+        let mut query = Tensor::zeros(());
+        let mut gradients = Gradients::default();
+        for (loss, _) in &parts {
+            query = query.add(loss)?;
+        }
         for p in &model.weights {
-            let (rows, columns) = (p.dims()[0], p.dims()[1]);
-            fast.push(p.tensor().broadcast_to([tasks, rows, columns])?);
+            let of = parts.iter().filter_map(|(_, gradients)| gradients.get(p.tensor()));
+            let mut sum = Tensor::zeros(*p.tensor().shape());
+            for gradient in of {
+                sum = sum.add(gradient)?;
+            }
+            gradients.insert(p.tensor(), mean(&sum));
         }
-        for _ in 0..inner_steps {
-            // The tasks are independent: the gradient of the sum of their
-            // means is, task by task, that of each one's own mean.
-            let all = loss::mse(&forward(&fast, &xs)?, &ys, Reduction::Sum)?;
-            let support = all.mul_scalar(1.0 / POINTS as f32);
-            let inputs: Vec<&Tensor> = fast.iter().collect();
-            let slopes = grad(&support, &inputs, GradOptions::new().create_graph(true))?;
-            fast = fast
-                .iter()
-                .zip(slopes)
-                .map(|(p, g)| Ok(p.sub(&g.mul_scalar(0.01))?))
-                .collect::<Result<_>>()?;
-        }
-        let query = loss::mse(&forward(&fast, &xq)?, &yq, Reduction::Mean)?;
-        optimizer.step(&mut model, &query.backward()?)?;
-        Ok(query.detach())
+        optimizer.step(&mut model, &gradients)?;
+        Ok(mean(&query))
     }))
 }
 
