@@ -24,7 +24,12 @@ pub struct Line {
     pub measured: bool,
 }
 
+/// Numbers that begin with 1, 2 or 5: on a logarithmic axis the others are too close.
 fn label(x: &f64) -> String {
+    let digit = (x / 10f64.powf(x.log10().floor() + 1e-9)).round();
+    if ![1.0, 2.0, 5.0, 10.0].contains(&digit) {
+        return String::new();
+    }
     if *x >= 1.0 { format!("{x:.0}") } else { format!("{x}") }
 }
 
