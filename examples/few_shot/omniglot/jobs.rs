@@ -22,8 +22,10 @@ use transfer_learning::{
     },
 };
 
-/// Filters of the convolutions; the papers have 64.
+/// Filters of the convolutions; the papers have 32 for initialisations that are learned
+/// and 64 for distances.
 const FILTERS: usize = 32;
+const METRIC_FILTERS: usize = 64;
 const BLOCKS: u32 = 4;
 /// What Conv-4 makes of a 28x28 image: one place for each filter.
 const FEATURES: usize = FILTERS;
@@ -154,8 +156,8 @@ impl Job<'_> {
 
     /// 20-way 1-shot practice, one encoder for all settings.
     fn metric<H: Head>(&self, head: H) -> Outcome<Both> {
-        let steps = self.world.steps(if self.method == Method::Protonet { 1500 } else { 1000 });
-        let mut net = FewShot { encoder: conv(BLOCKS, FILTERS, &mut self.rng()), head };
+        let steps = self.world.steps(if self.method == Method::Protonet { 4000 } else { 1000 });
+        let mut net = FewShot { encoder: conv(BLOCKS, METRIC_FILTERS, &mut self.rng()), head };
         let tasks = self.practice(20, 1, 5)?;
         let trainer = self.trainer(self.adam(2e-3, steps), 1, &self.method.file(None));
         let tasks = Augmented::new(&tasks, moved());
