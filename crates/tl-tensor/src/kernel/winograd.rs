@@ -39,8 +39,10 @@ const SHARED_CACHE: usize = 1 << 21;
 const FEWEST: usize = 96;
 /// Tiles below which a product of windows is better.
 const FEW: usize = 16;
-/// Channels from which on the products outweigh the transforms.
+/// Channels from which on the products outweigh the transforms. Without AVX-512 these
+/// take longer, above all of short lines: channels times columns must reach this then.
 const CHANNELS: usize = 16;
+const CHANNELS_BY_COLUMNS: usize = 1024;
 /// Numbers of the transformed weight up to which every part of a sum has its own.
 const OWN_SUM: usize = 1 << 19;
 /// Parts in which the weight gradient is summed.
@@ -77,8 +79,16 @@ struct Blocks {
 }
 
 impl Plan {
-    /// The plan for a convolution, none if another way is better.
+    /// The plan for a convolution, none if another way is better on this machine.
     pub(super) fn of(g: &Geometry) -> Option<Self> {
+        let plan = Self::where_it_fits(g)?;
+        let channels = plan.from.channels.min(plan.to.channels);
+        let outweighed = fast::available() || channels * g.windows.out[1] >= CHANNELS_BY_COLUMNS;
+        outweighed.then_some(plan)
+    }
+
+    /// The plan for a convolution, none if another way is better on every machine.
+    fn where_it_fits(g: &Geometry) -> Option<Self> {
         let w = &g.windows;
         let fits = g.groups == 1
             && w.kernel == [3, 3]
@@ -86,8 +96,7 @@ impl Plan {
             && w.dilation == [1, 1]
             && w.padding[0] <= 2
             && w.padding[1] <= 2
-            && w.channels >= CHANNELS
-            && g.out_channels >= CHANNELS;
+            && w.channels.min(g.out_channels) >= CHANNELS;
         let tiles = [w.out[0].div_ceil(2), w.out[1].div_ceil(2)];
         if !fits || g.images * tiles[0] * tiles[1] < FEW {
             return None;

@@ -1,35 +1,44 @@
 //! The inner loop of direct convolution: tiles of results that stay in registers.
 #![allow(unsafe_code)]
+// Loops by number, see `tile_of`.
+#![allow(clippy::needless_range_loop)]
 
 use pulp::{Arch, Simd, WithSimd};
+use std::mem;
 
 /// Terms of a sum that are added at once, so that their vectors stay in the first
 /// cache.
 const TERMS: usize = 96;
-/// Registers of a line of a tile, at most.
+/// Registers of a line of a tile at most, of 32 and of 16 that there are.
 const WIDEST: usize = 4;
+const WIDEST_OF_16: usize = 2;
 
-/// How wide vectors are on this machine.
+/// How many numbers a register has on this machine, and how many a line, at most.
 struct Lanes;
 
 impl WithSimd for Lanes {
-    type Output = usize;
+    type Output = [usize; 2];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
+    fn with_simd<S: Simd>(self, _: S) -> [usize; 2] {
+        [S::F32_LANES, widest::<S>() * S::F32_LANES]
     }
+}
+
+/// Registers of a line of a tile, at most.
+const fn widest<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { WIDEST } else { WIDEST_OF_16 }
 }
 
 /// Numbers of a register of this machine.
 pub(super) fn lanes() -> usize {
-    Arch::new().dispatch(Lanes)
+    Arch::new().dispatch(Lanes)[0]
 }
 
 /// Numbers of a line of a block, which is whole registers, for `width` in all.
 pub(super) fn block(width: usize) -> usize {
-    let lanes = lanes();
-    (WIDEST * lanes).min(width.next_multiple_of(lanes))
+    let [lanes, widest] = Arch::new().dispatch(Lanes);
+    widest.min(width.next_multiple_of(lanes))
 }
 
 /// `out[row][..] (+)= Σ_term x[row + term] · vectors[term][..]`: rows and terms are
@@ -57,28 +66,32 @@ impl Sums<'_> {
         assert!(vectors <= self.vectors.len() && out <= self.out.len(), "direct: lines too short");
     }
 
-    /// Tiles of `R` rows by `V` registers, then row by row.
+    /// Tiles of `R` rows by `V` registers, then lower ones of what is left.
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self, simd: S) {
         let width = V * S::F32_LANES;
         for (part, terms) in self.terms.chunks(TERMS).enumerate() {
             let add = self.add || part > 0;
             let vectors = &self.vectors[part * TERMS * width..];
-            let whole = self.rows.chunks_exact(R);
-            let rest = whole.remainder();
-            let single = self.rows.len() - rest.len();
-            for (tile, rows) in whole.enumerate() {
-                let mut own = [0; R];
-                own.copy_from_slice(rows);
-                let out = &mut self.out[tile * R * width..][..R * width];
-                // SAFETY: `check` says that every row and term lie in `x`, and each
-                // term has a line of `vectors`.
-                unsafe { tile_of::<S, R, V>(simd, self.x, &own, terms, vectors, out, add) };
-            }
-            for (i, &row) in rest.iter().enumerate() {
-                let out = &mut self.out[(single + i) * width..][..width];
-                // SAFETY: as above.
-                unsafe { tile_of::<S, 1, V>(simd, self.x, &[row], terms, vectors, out, add) };
+            let (lines, rest) = self.rows.as_chunks::<R>();
+            let (fours, rest) = rest.as_chunks::<4>();
+            let (twos, ones) = rest.as_chunks::<2>();
+            let mut out = &mut self.out[..self.rows.len() * width];
+            // SAFETY: `check` says that every row and term lie in `x`, and each term has
+            // a line of `vectors`.
+            unsafe {
+                for rows in lines {
+                    tile_of::<S, R, V>(simd, self.x, rows, terms, vectors, &mut out, add);
+                }
+                for rows in fours {
+                    tile_of::<S, 4, V>(simd, self.x, rows, terms, vectors, &mut out, add);
+                }
+                for rows in twos {
+                    tile_of::<S, 2, V>(simd, self.x, rows, terms, vectors, &mut out, add);
+                }
+                for &row in ones {
+                    tile_of::<S, 1, V>(simd, self.x, &[row], terms, vectors, &mut out, add);
+                }
             }
         }
     }
@@ -94,8 +107,6 @@ impl WithSimd for Sums<'_> {
             (true, 4) => self.run::<S, 6, 4>(simd),
             (true, 3) => self.run::<S, 8, 3>(simd),
             (true, 2) => self.run::<S, 8, 2>(simd),
-            (false, 4) => self.run::<S, 2, 4>(simd),
-            (false, 3) => self.run::<S, 3, 3>(simd),
             (false, 2) => self.run::<S, 6, 2>(simd),
             _ => self.run::<S, 8, 1>(simd),
         }
@@ -104,7 +115,7 @@ impl WithSimd for Sums<'_> {
 
 /// # Safety
 /// The sum of every row and term is a place in `x`, and each term has a line of
-/// `V` registers in `vectors`.
+/// `V` registers in `vectors`. Takes its lines off `all`.
 #[inline(always)]
 unsafe fn tile_of<S: Simd, const R: usize, const V: usize>(
     simd: S,
@@ -112,48 +123,49 @@ unsafe fn tile_of<S: Simd, const R: usize, const V: usize>(
     rows: &[usize; R],
     terms: &[usize],
     vectors: &[f32],
-    out: &mut [f32],
+    all: &mut &mut [f32],
     add: bool,
 ) {
     let width = V * S::F32_LANES;
-    assert!(out.len() == R * width, "direct: a tile of another size");
+    let (out, rest) = mem::take(all).split_at_mut(R * width);
+    *all = rest;
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; V]; R];
     let mut from = [x.as_ptr(); R];
-    // SAFETY: rows and terms as the caller promises, the tile as asserted; registers
-    // are plain numbers, read and written without alignment. The loops hold no
-    // closures, which the compiler may leave outside of what is compiled for these
-    // instructions.
+    // SAFETY: rows and terms as the caller promises, the tile as split off; registers
+    // are plain numbers, read and written without alignment. The loops go by number and
+    // hold no closures: the compiler may leave iterators and closures outside of what it
+    // compiles for these instructions.
     unsafe {
-        for (from, &row) in from.iter_mut().zip(rows) {
-            *from = x.as_ptr().add(row);
+        for r in 0..R {
+            from[r] = x.as_ptr().add(rows[r]);
         }
         if add {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                for (v, sum) in sums.iter_mut().enumerate() {
+            for r in 0..R {
+                for v in 0..V {
                     let at = out.as_ptr().add(r * width + v * S::F32_LANES);
-                    *sum = at.cast::<S::f32s>().read_unaligned();
+                    sums[r][v] = at.cast::<S::f32s>().read_unaligned();
                 }
             }
         }
         let mut line = vectors.as_ptr();
         for &term in terms {
             let mut vector = [zero; V];
-            for (v, vector) in vector.iter_mut().enumerate() {
-                *vector = line.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+            for v in 0..V {
+                vector[v] = line.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned();
             }
-            for (from, sums) in from.iter().zip(sums.iter_mut()) {
-                let x = simd.splat_f32s(*from.add(term));
-                for (sum, vector) in sums.iter_mut().zip(vector) {
-                    *sum = simd.mul_add_e_f32s(x, vector, *sum);
+            for r in 0..R {
+                let x = simd.splat_f32s(*from[r].add(term));
+                for v in 0..V {
+                    sums[r][v] = simd.mul_add_e_f32s(x, vector[v], sums[r][v]);
                 }
             }
             line = line.add(width);
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (v, sum) in sums.iter().enumerate() {
+        for r in 0..R {
+            for v in 0..V {
                 let at = out.as_mut_ptr().add(r * width + v * S::F32_LANES);
-                at.cast::<S::f32s>().write_unaligned(*sum);
+                at.cast::<S::f32s>().write_unaligned(sums[r][v]);
             }
         }
     }
@@ -170,7 +182,7 @@ mod tests {
         type Output = ();
 
         fn with_simd<S: Simd>(self, simd: S) {
-            let widths = if S::F32_LANES == 1 { 1..=1 } else { 1..=WIDEST };
+            let widths = if S::F32_LANES == 1 { 1..=1 } else { 1..=widest::<S>() };
             for width in widths.map(|registers| registers * S::F32_LANES) {
                 let x: Vec<f32> = (0..400).map(|i| (i as f32 * 0.37).sin()).collect();
                 let rows: Vec<usize> = (0..19).map(|i| i * 3 % 50).collect();
@@ -198,6 +210,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Without the right features of `pulp`, a machine falls back on plain numbers.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_vectors_of_this_machine_are_used() {
+        let least = if is_x86_feature_detected!("avx512f") {
+            16
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            8
+        } else {
+            1
+        };
+        assert!(lanes() >= least, "{} lanes, {least} are there", lanes());
     }
 
     #[test]

@@ -9,6 +9,18 @@ use super::avx512;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::disjoint::{cast, cast_mut};
 
+/// Whether transforms of `f32` cost little beside the products.
+pub(super) fn available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        avx512::available()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 macro_rules! tiles {
     ($name:ident) => {
         /// [`transform`]'s function of this name.

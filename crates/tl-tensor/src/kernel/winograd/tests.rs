@@ -64,7 +64,7 @@ fn check<E: Elem>(g: &Geometry, tolerance: f64) {
     let packed = Value::from_slice(&narrow(&weight), weight.len().into());
     let grad = waves(g.images * g.out_channels * w.out[0] * w.out[1], 0.59);
     let bias = waves(g.out_channels, 1.1);
-    let plan = Plan::of(g).unwrap();
+    let plan = Plan::where_it_fits(g).unwrap();
 
     let mut want = vec![0.0; grad.len()];
     direct(g, &x, &weight, &mut want);
@@ -104,13 +104,13 @@ fn all_passes_agree_with_plain_sums() {
 #[test]
 fn other_kernels_are_left_to_others() {
     let good = geometry(9, [16, 16], [7, 5], 1);
-    assert!(Plan::of(&good).is_some());
+    assert!(Plan::where_it_fits(&good).is_some());
     let mut few = good;
     few.windows.channels = 3;
     let mut strided = good;
     strided.windows.stride = [2, 2];
     strided.windows.out = [4, 3];
     for other in [few, strided, Geometry { groups: 2, ..good }, Geometry { images: 1, ..good }] {
-        assert!(Plan::of(&other).is_none());
+        assert!(Plan::where_it_fits(&other).is_none());
     }
 }
