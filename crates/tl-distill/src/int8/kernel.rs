@@ -1,5 +1,8 @@
 //! Products of unsigned and signed bytes, summed in 32 bits.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 /// Outputs of one vector.
 pub(super) const LANES: usize = 16;
 
@@ -66,6 +69,15 @@ impl Weights {
             #[allow(unsafe_code)]
             unsafe {
                 vnni(self, levels, sums);
+            }
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            unsafe {
+                avx2::multiply(self, levels, sums);
             }
             return;
         }
@@ -205,6 +217,16 @@ mod tests {
             weights.multiply(&x, &mut sums);
             let mut slow = vec![0; rows * stride];
             portable(&weights, &x, &mut slow);
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                let mut half = vec![0; rows * stride];
+                // SAFETY: this machine has the instructions; the lengths fit.
+                #[allow(unsafe_code)]
+                unsafe {
+                    avx2::multiply(&weights, &x, &mut half);
+                }
+                assert_eq!(half, slow, "avx2 {rows} {inputs} {outputs}");
+            }
             for r in 0..rows {
                 for o in 0..outputs {
                     let terms = (0..inputs)

@@ -145,6 +145,18 @@ fn wide(work: impl FnOnce()) {
             }
             return;
         }
+        #[target_feature(enable = "avx2")]
+        fn compiled_for_less(work: impl FnOnce()) {
+            work();
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            unsafe {
+                compiled_for_less(work);
+            }
+            return;
+        }
     }
     work();
 }

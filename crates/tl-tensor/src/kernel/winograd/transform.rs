@@ -26,8 +26,12 @@ fn every_other<E: Elem>(out: &mut [E], line: &[E], shift: usize, padding: usize)
     let line = line.get((2 * skipped + shift).saturating_sub(padding)..).unwrap_or(&[]);
     let whole = rest.len().min(line.len().div_ceil(2));
     let (inside, tail) = rest.split_at_mut(whole);
-    for (out, pair) in inside.iter_mut().zip(line.chunks(2)) {
+    let (pairs, single) = line.as_chunks::<2>();
+    for (out, pair) in inside.iter_mut().zip(pairs) {
         *out = pair[0];
+    }
+    if let (Some(out), Some(&last)) = (inside.get_mut(pairs.len()), single.first()) {
+        *out = last;
     }
     tail.fill(E::ZERO);
 }
@@ -57,18 +61,18 @@ pub(super) fn input_tiles<E: Elem>(
         // tile. Three neighbours of both kinds hold the lines of a tile.
         let plane = (count + 1) * across;
         let (even, odd) = lines.as_mut_slice()[..8 * plane].split_at_mut(4 * plane);
-        for line in 0..2 * (count + 1) {
-            let source = (2 * first + line).checked_sub(plan.padding[0]).filter(|&y| y < height);
-            let source = source.map_or(&[][..], |y| &map[y * width..][..width]);
-            let half = if line % 2 == 0 { &mut *even } else { &mut *odd };
-            for j in 0..4 {
-                let out = &mut half[j * plane + line / 2 * across..][..across];
-                every_other(out, source, j, plan.padding[1]);
-            }
-        }
         simd(
             #[inline(always)]
             || {
+                for line in 0..2 * (count + 1) {
+                    let y = (2 * first + line).wrapping_sub(plan.padding[0]);
+                    let source = if y < height { &map[y * width..][..width] } else { &[] };
+                    let half = if line % 2 == 0 { &mut *even } else { &mut *odd };
+                    for j in 0..4 {
+                        let out = &mut half[j * plane + line / 2 * across..][..across];
+                        every_other(out, source, j, plan.padding[1]);
+                    }
+                }
                 across_tiles(even, plane);
                 across_tiles(odd, plane);
                 let tiles = count * across;
@@ -115,17 +119,17 @@ pub(super) fn gradient_tiles<E: Elem>(
         let map = &grad[(image * plan.to.channels + channel) * height * width..][..height * width];
         let tiles = count * across;
         let lines = &mut lines.as_mut_slice()[..4 * tiles];
-        for line in 0..2 * count {
-            let y = 2 * first + line;
-            let source = if y < height { &map[y * width..][..width] } else { &[] };
-            for j in 0..2 {
-                let start = (line % 2 * 2 + j) * tiles + line / 2 * across;
-                every_other(&mut lines[start..][..across], source, j, 0);
-            }
-        }
         simd(
             #[inline(always)]
             || {
+                for line in 0..2 * count {
+                    let y = 2 * first + line;
+                    let source = if y < height { &map[y * width..][..width] } else { &[] };
+                    for j in 0..2 {
+                        let start = (line % 2 * 2 + j) * tiles + line / 2 * across;
+                        every_other(&mut lines[start..][..across], source, j, 0);
+                    }
+                }
                 for i in 0..4 {
                     let (top, bottom) = lines.split_at(2 * tiles);
                     let [left, right] = [0, tiles]
@@ -195,12 +199,18 @@ pub(super) unsafe fn output_maps<E: Elem>(
             let out = unsafe { out.part(map + (2 * first + line) * width, width) };
             let start = line % 2 * 2 * tiles + at + line / 2 * across;
             let (left, right) = (&corners[start..][..across], &corners[start + tiles..][..across]);
-            for (pair, (&left, &right)) in out.chunks_mut(2).zip(left.iter().zip(right)) {
-                pair[0] = left;
-                if let Some(second) = pair.get_mut(1) {
-                    *second = right;
-                }
-            }
+            simd(
+                #[inline(always)]
+                || {
+                    let (pairs, single) = out.as_chunks_mut::<2>();
+                    for (pair, (&left, &right)) in pairs.iter_mut().zip(left.iter().zip(right)) {
+                        *pair = [left, right];
+                    }
+                    if let (Some(last), Some(&left)) = (single.first_mut(), left.last()) {
+                        *last = left;
+                    }
+                },
+            );
         }
     }
 }
