@@ -38,10 +38,16 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// Allocations of a step on one thread, once the pool of buffers is full. Each strip of a
-/// product that may be spread over threads has one, for what it packs. The sinusoids are two
-/// graphs, one for each group of tasks.
-const KNOWN: [(&str, usize); 3] =
-    [("chain1000", 3044), ("mlp_step", 155), ("maml_sinusoid_1", 1498)];
+/// product that may be spread over threads has one, for what it packs; without AVX-512 the
+/// perceptron's products need a few more. The sinusoids are two graphs, one for each group
+/// of tasks.
+fn known() -> [(&'static str, usize); 3] {
+    #[cfg(target_arch = "x86_64")]
+    let wide = is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = false;
+    [("chain1000", 3044), ("mlp_step", if wide { 155 } else { 163 }), ("maml_sinusoid_1", 1498)]
+}
 
 /// How many more are not yet a failure.
 const TOLERANCE: f64 = 1.05;
@@ -66,7 +72,7 @@ fn count(name: &str) -> Outcome<usize> {
 fn steps_allocate_no_more_than_they_did() -> Outcome {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let mut more = Vec::new();
-    for (name, known) in KNOWN {
+    for (name, known) in known() {
         let now = pool.install(|| count(name))?;
         if now as f64 > known as f64 * TOLERANCE {
             more.push(format!("{name}: {now} allocations a step, {known} before"));
