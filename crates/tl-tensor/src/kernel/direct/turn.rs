@@ -203,6 +203,12 @@ mod tests {
     fn a_square_is_turned_as_the_definition_says() {
         let from: Square = std::array::from_fn(|i| i as f32);
         let to = turned(&from);
+        // Also where there is a wider way.
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx") {
+            // SAFETY: the machine has the instructions.
+            assert_eq!(unsafe { avx(&from) }, to);
+        }
         for r in 0..SIDE {
             for c in 0..SIDE {
                 assert_eq!(to[c * SIDE + r], from[r * SIDE + c]);
