@@ -8,7 +8,10 @@
 //! pairs of unseen sentences with the teacher's, and the accuracy of a linear
 //! probe for sentiment.
 
-use crate::shared::Outcome;
+use crate::shared::{
+    Outcome,
+    texts::{Rated, rated},
+};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{path::Path, time::Instant};
@@ -49,17 +52,10 @@ struct Snippet {
     good: bool,
 }
 
-/// Tab-separated lines of an id, a rating from -4 to 4, and a text; those
-/// between -0.5 and 0.5 are left out.
+/// Those that are good or bad.
 fn read(file: &Path) -> Outcome<Vec<Snippet>> {
-    let text = String::from_utf8_lossy(&std::fs::read(file)?).into_owned();
-    let one = |line: &str| {
-        let mut parts = line.splitn(3, '\t').skip(1);
-        let rating: f64 = parts.next()?.trim().parse().ok()?;
-        let text = parts.next()?.trim().to_owned();
-        (rating.abs() > 0.5 && !text.is_empty()).then_some(Snippet { text, good: rating > 0.0 })
-    };
-    Ok(text.lines().filter_map(one).collect())
+    let good = |s: Rated| s.polarity().map(|p| Snippet { good: p == 1, text: s.text });
+    Ok(rated(file)?.into_iter().filter_map(good).collect())
 }
 
 struct Task {

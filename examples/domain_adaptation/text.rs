@@ -1,7 +1,11 @@
 //! Sentiment of texts of several kinds, on vectors of a pre-trained encoder: shallow
 //! methods, and networks on top.
 
-use crate::{compare::BOUND, net, parallel, shared::Outcome};
+use crate::{
+    compare::BOUND,
+    net, parallel,
+    shared::{Outcome, texts::rated},
+};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
@@ -88,23 +92,13 @@ pub fn sets(folder: Option<&Path>, quick: bool) -> Outcome<Found> {
 
 type Labelled = Vec<(String, usize)>;
 
-/// Snippets rated above 0.5 or below -0.5 of -4 to 4, at most so many in the two parts.
-/// Those of one document, which share the part of the identifier before `_`, are in
-/// one part.
+/// Snippets that are good or bad, at most so many in the two parts. Those of one
+/// document are in one part.
 fn snippets(path: &Path, sizes: [usize; 2]) -> Outcome<[Labelled; 2]> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut documents: BTreeMap<&str, Labelled> = BTreeMap::new();
-    for line in text.lines() {
-        let mut fields = line.splitn(3, '\t');
-        let (Some(id), Some(score), Some(snippet)) = (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let score: f64 = score.trim().parse().map_err(|e| format!("{}: {e}", path.display()))?;
-        if score.abs() > 0.5 {
-            let document = id.split('_').next().unwrap_or(id);
-            let labelled = (snippet.trim().to_owned(), usize::from(score > 0.0));
-            documents.entry(document).or_default().push(labelled);
+    let mut documents: BTreeMap<String, Labelled> = BTreeMap::new();
+    for snippet in rated(path)? {
+        if let Some(polarity) = snippet.polarity() {
+            documents.entry(snippet.document).or_default().push((snippet.text, polarity));
         }
     }
     let mut documents: Vec<Labelled> = documents.into_values().collect();
@@ -128,6 +122,12 @@ struct Task<'a> {
     epochs: usize,
 }
 
+impl Task<'_> {
+    fn components(&self) -> usize {
+        COMPONENTS.min(self.source.len().min(self.target.len()) / 2)
+    }
+}
+
 type Way = fn(&Task<'_>) -> Outcome<Tensor>;
 
 /// The ways, each gives the logits of the target.
@@ -138,18 +138,23 @@ const WAYS: [(&str, Way); 13] = [
         logistic(t, &moved, t.target.features())
     }),
     ("subspace alignment", |t| {
-        let (s, x) = align_subspaces(t.source.features(), t.target.features(), COMPONENTS)?;
+        let (s, x) = align_subspaces(t.source.features(), t.target.features(), t.components())?;
         logistic(t, &s, &x)
     }),
     ("TCA", |t| {
-        let (s, x) =
-            transfer_components(t.source.features(), t.target.features(), COMPONENTS, 1.0, None)?;
+        let (s, x) = transfer_components(
+            t.source.features(),
+            t.target.features(),
+            t.components(),
+            1.0,
+            None,
+        )?;
         // Components are short: to a mean square of 1, as all else.
         let scale = s.square().mean_all().item()?.max(1e-12).sqrt().recip();
         logistic(t, &s.mul_scalar(scale), &x.mul_scalar(scale))
     }),
     ("GFK", |t| {
-        let (s, x) = geodesic_flow(t.source.features(), t.target.features(), COMPONENTS)?;
+        let (s, x) = geodesic_flow(t.source.features(), t.target.features(), t.components())?;
         logistic(t, &s, &x)
     }),
     ("kernel mean matching", |t| {
@@ -176,7 +181,7 @@ const WAYS: [(&str, Way); 13] = [
     ("SHOT", |t| network(t, Method::Shot)),
 ];
 
-/// Directions that subspace methods keep.
+/// Directions that subspace methods keep, where there are texts enough.
 const COMPONENTS: usize = 50;
 /// Inverse strengths of the penalty, of which the source's cross-validation chooses.
 const PENALTIES: [f64; 3] = [1e-3, 1e-2, 1e-1];

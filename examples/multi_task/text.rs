@@ -4,7 +4,12 @@
 use crate::{
     Study,
     learn::{Budget, Net, few, train},
-    shared::{Outcome, args::Args, bar},
+    shared::{
+        Outcome,
+        args::Args,
+        bar,
+        texts::{messages, rated},
+    },
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,28 +63,19 @@ fn embed(texts: &[String]) -> Outcome<Tensor> {
     Ok(embedder.embed(texts)?.mul_scalar(384.0_f32.sqrt()))
 }
 
-fn read(path: &Path) -> Outcome<String> {
-    Ok(std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?)
-}
-
 /// Snippets of reviews, rated -4 to 4 by people (Hutto and Gilbert 2014): whether
 /// the mean is above 0.5 or below -0.5, and how far from 0 it is. Snippets of one
 /// review are on one side of the split.
 pub fn sentiment(args: &Args) -> Outcome<Study> {
     let (mut texts, mut polarity, mut intensity, mut test) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for line in read(&folder(args)?.join("vader").join("amazon.tsv"))?.lines() {
-        let fields: Vec<&str> = line.splitn(3, '\t').collect();
-        let [id, score, text] = fields[..] else { continue };
-        let score: f32 = score.trim().parse()?;
-        let review = id.split('_').next().unwrap_or(id);
-        let number = review.bytes().fold(7_u64, |h, b| h.wrapping_mul(31) + u64::from(b));
-        if number % 4 == 0 {
+    for snippet in rated(&folder(args)?.join("vader").join("amazon.tsv"))? {
+        if snippet.for_testing() {
             test.push(texts.len());
         }
-        texts.push(text.trim().to_owned());
-        polarity.push((score.abs() > 0.5).then_some(usize::from(score > 0.0)));
-        intensity.push(score.abs() - 1.3);
+        polarity.push(snippet.polarity());
+        intensity.push(snippet.rating.abs() as f32 - 1.3);
+        texts.push(snippet.text);
     }
     let vectors = embed(&texts)?;
     let data = Texts { vectors, first: (2, polarity), second: Second::Numbers(intensity), test };
@@ -90,8 +86,7 @@ pub fn sentiment(args: &Args) -> Outcome<Study> {
     run("Polarity and intensity of reviews", &tasks, args, &data, 600)
 }
 
-/// 20 Newsgroups: the seven kinds (comp, rec, sci, ..) and the groups. The first
-/// twelve words, where the subject stands, are cut off.
+/// 20 Newsgroups: the seven kinds (comp, rec, sci, ..) and the groups.
 pub fn newsgroups(args: &Args) -> Outcome<Study> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
@@ -99,21 +94,16 @@ pub fn newsgroups(args: &Args) -> Outcome<Study> {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let folder = folder(args)?.join("20newsgroups");
     for (part, every) in [("train.tsv", 4), ("test.tsv", 5)] {
-        for line in read(&folder.join(part))?.lines().step_by(every) {
-            let Some((label, message)) = line.split_once('\t') else { continue };
-            let words: Vec<&str> = message.split_whitespace().skip(12).take(80).collect();
-            if words.len() < 10 {
-                continue;
-            }
-            let next = names.len();
-            group.push(Some(*names.entry(label.to_owned()).or_insert(next)));
-            let root = label.split('.').next().unwrap_or(label).to_owned();
+        for message in messages(&folder.join(part))?.into_iter().step_by(every) {
+            let root = message.group.split('.').next().unwrap_or_default().to_owned();
             let next = kinds.len();
             kind.push(Some(*kinds.entry(root).or_insert(next)));
+            let next = names.len();
+            group.push(Some(*names.entry(message.group).or_insert(next)));
             if part == "test.tsv" {
                 test.push(texts.len());
             }
-            texts.push(words.join(" "));
+            texts.push(message.text);
         }
     }
     let vectors = embed(&texts)?;

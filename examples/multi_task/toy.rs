@@ -54,7 +54,9 @@ fn path(balancer: GradientBalancer, start: [f64; 2], steps: usize, lr: f64) -> O
             );
             *x -= lr * m / (v.sqrt() + 1e-8);
         }
-        if step % 20 == 0 {
+        // A point for each tenth of a unit: about what a pixel shows.
+        let (x, y) = path[path.len() - 1];
+        if (at[0] - x).hypot(at[1] - y) >= 0.1 || step == steps {
             path.push((at[0], at[1]));
         }
     }
@@ -94,7 +96,8 @@ fn draw(
     colour: RGBColor,
     paths: &[Path],
 ) -> Outcome {
-    const CELLS: usize = 44;
+    const CELLS: usize = 60;
+    const BANDS: f64 = 12.0;
     let mut chart = ChartBuilder::on(panel)
         .margin(10)
         .caption(name, ("sans-serif", 18))
@@ -109,12 +112,18 @@ fn draw(
     let [one, two] = losses(&Tensor::from_vec(points, [CELLS * CELLS, 2])?)?;
     let mean = one.add(&two)?.mul_scalar(0.5).to_vec();
     let (low, high) = mean.iter().fold((f64::MAX, f64::MIN), |(l, h), &x| (l.min(x), h.max(x)));
-    chart.draw_series(mean.iter().enumerate().map(|(i, x)| {
-        let shade = (170.0 + 80.0 * (x - low) / (high - low)) as u8;
-        let (left, bottom) = (corner(i % CELLS), corner(i / CELLS));
-        let cell = [(left, bottom), (left + size, bottom + size)];
-        Rectangle::new(cell, RGBColor(shade, shade, shade).filled())
-    }))?;
+    // Bands of equal loss; neighbours of one shade are one rectangle.
+    let band = |x: f64| ((x - low) / (high - low) * BANDS).floor().min(BANDS - 1.0);
+    for (row, losses) in mean.chunks(CELLS).enumerate() {
+        let mut from = 0;
+        for run in losses.chunk_by(|&x, &y| band(x) == band(y)) {
+            let shade = (165.0 + 85.0 * band(run[0]) / (BANDS - 1.0)) as u8;
+            let cell = [(corner(from), corner(row)), (corner(from + run.len()), corner(row + 1))];
+            let cell = Rectangle::new(cell, RGBColor(shade, shade, shade).filled());
+            chart.draw_series(std::iter::once(cell))?;
+            from += run.len();
+        }
+    }
     chart.configure_mesh().disable_mesh().label_style(("sans-serif", 12)).draw()?;
     let set = [(-7.0, -8.3552), (7.0, -8.3552)];
     chart.draw_series(LineSeries::new(set, RGBColor(213, 94, 0).stroke_width(4)))?;

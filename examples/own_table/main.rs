@@ -20,23 +20,11 @@ mod model;
 
 use clap::Parser;
 use model::{Kind, Trained};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use shared::{
-    Outcome,
-    args::Args,
-    bar,
-    rows::{self, Row},
-    serve,
-    table::Table,
-};
-use std::{path::PathBuf, time::Instant};
-use transfer_learning::{
-    data::{
-        Dataset,
-        read::csv::{Csv, Missing},
-    },
-    nn::metric::{Trials, accuracy},
+use shared::{Outcome, args::Args, choice::Choice, rows, serve};
+use std::path::PathBuf;
+use transfer_learning::data::{
+    Dataset,
+    read::csv::{Csv, Missing},
 };
 
 #[derive(Debug, Parser)]
@@ -77,19 +65,17 @@ fn main() -> Outcome {
         data.classes()
     );
 
-    let (validation, test) = compare(&data, args)?;
-    let best = validation.best()?.name.clone();
-    let mut table = Table::new(["way", "validation", "test", "seconds/seed"]);
-    for way in &test.ways {
-        let chosen = if way.name == best { "validation chose this" } else { "" };
-        table.row([
-            format!("{} {chosen}", way.name).trim().to_owned(),
-            validation.summary(&way.name)?.to_string(),
-            test.summary(&way.name)?.to_string(),
-            format!("{:.2}", way.seconds.iter().sum::<f64>() / way.seconds.len() as f64),
-        ]);
+    let mut choice = Choice::new("own table", Kind::ALL.len(), args);
+    for seed in 0..args.seeds() {
+        let parts = choice.parts(&data, seed)?;
+        for kind in Kind::ALL {
+            choice.measure(kind.name(), &parts, |train| {
+                let trained = Trained::fit(kind, train, seed)?;
+                Ok(move |part: &Dataset| trained.logits_of(part.features()))
+            })?;
+        }
     }
-    table.print();
+    let best = choice.print()?;
 
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == best).unwrap_or(Kind::Logistic);
     let trained = Trained::fit(kind, &data, 0)?;
@@ -97,42 +83,10 @@ fn main() -> Outcome {
         std::fs::create_dir_all(folder)?;
     }
     trained.save(&flags.model)?;
-    println!("saved {} to {}; `--serve` answers with it", best, flags.model.display());
+    println!("saved {best} to {}; `--serve` answers with it", flags.model.display());
 
     if let Some(file) = &args.json {
-        rows::write(file, &[Row::of("own table", &test, &best)?])?;
+        rows::write(file, &[choice.row(best)?])?;
     }
     Ok(())
-}
-
-/// Accuracy of each kind on the validation and test parts of each seed; the
-/// first way is the most frequent class.
-fn compare(data: &Dataset, args: &Args) -> Outcome<(Trials, Trials)> {
-    let mut trials = [Trials::new("own table", "accuracy"), Trials::new("own table", "accuracy")];
-    let bar = bar::over(args.seeds() as usize * Kind::ALL.len());
-    for seed in 0..args.seeds() {
-        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let (rest, test) = data.split(0.8, rng)?;
-        let (train, validation) = rest.split(0.75, rng)?;
-        let counts = train.class_counts()?;
-        let common = (0..counts.len()).max_by_key(|&class| counts[class]).unwrap_or(0);
-        for (trials, part) in trials.iter_mut().zip([&validation, &test]) {
-            let right = part.labels()?.iter().filter(|&&label| label == common).count();
-            trials.push("most frequent class", right as f64 / part.len() as f64, 0.0);
-        }
-        for kind in Kind::ALL {
-            bar.set_message(kind.name());
-            let start = Instant::now();
-            let trained = Trained::fit(kind, &train, seed)?;
-            let seconds = start.elapsed().as_secs_f64();
-            for (trials, part) in trials.iter_mut().zip([&validation, &test]) {
-                let logits = trained.logits_of(part.features())?;
-                trials.push(kind.name(), accuracy(&logits, &part.labels()?.into())?, seconds);
-            }
-            bar.inc(1);
-        }
-    }
-    bar.finish_and_clear();
-    let [validation, test] = trials;
-    Ok((validation, test))
 }

@@ -25,24 +25,11 @@ mod words;
 
 use clap::Parser;
 use model::{Encoder, SENTENCES, Trained, WORDS, head};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use sentences::Sentences;
-use shared::{
-    Outcome,
-    args::Args,
-    bar,
-    rows::{self, Row},
-    serve,
-    table::Table,
-};
-use std::{path::PathBuf, time::Instant};
+use shared::{Outcome, args::Args, choice::Choice, rows, serve};
+use std::path::PathBuf;
 use texts::{Labelled, places};
-use transfer_learning::{
-    data::Dataset,
-    nn::metric::{Trials, accuracy},
-    prelude::*,
-};
+use transfer_learning::{data::Dataset, prelude::*};
 use words::Words;
 
 #[derive(Debug, Parser)]
@@ -93,18 +80,11 @@ fn main() -> Outcome {
         None => None,
     };
 
-    let (validation, test) = compare(&data, vectors.as_ref(), args)?;
-    let best = validation.best()?.name.clone();
-    let mut table = Table::new(["way", "validation", "test"]);
-    for way in &test.ways {
-        let chosen = if way.name == best { "validation chose this" } else { "" };
-        table.row([
-            format!("{} {chosen}", way.name).trim().to_owned(),
-            validation.summary(&way.name)?.to_string(),
-            test.summary(&way.name)?.to_string(),
-        ]);
+    let mut choice = Choice::new("own text", 1 + usize::from(vectors.is_some()), args);
+    for seed in 0..args.seeds() {
+        compare(&mut choice, &data, vectors.as_ref(), seed)?;
     }
-    table.print();
+    let best = choice.print()?;
 
     let (encoder, features) = match (pretrained, vectors) {
         (Some(sentences), Some(vectors)) if best != WORDS => {
@@ -122,47 +102,26 @@ fn main() -> Outcome {
     trained.save(&flags.model)?;
     println!("saved {best} to {}; `--serve` answers with it", flags.model.display());
     if let Some(file) = &args.json {
-        rows::write(file, &[Row::of("own text", &test, &best)?])?;
+        rows::write(file, &[choice.row(best)?])?;
     }
     Ok(())
 }
 
-/// Accuracy of each way on the validation and test parts of each seed; the first is
-/// the most frequent class.
-fn compare(data: &Labelled, vectors: Option<&Tensor>, args: &Args) -> Outcome<(Trials, Trials)> {
-    let mut trials = [Trials::new("own text", "accuracy"), Trials::new("own text", "accuracy")];
-    let bar = bar::over(args.seeds() as usize * (1 + usize::from(vectors.is_some())));
-    for seed in 0..args.seeds() {
-        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let (rest, test) = data.rows.split(0.8, rng)?;
-        let (train, validation) = rest.split(0.75, rng)?;
-        let counts = train.class_counts()?;
-        let common = (0..counts.len()).max_by_key(|&class| counts[class]).unwrap_or(0);
-        for (trials, part) in trials.iter_mut().zip([&validation, &test]) {
-            let right = part.labels()?.iter().filter(|&&label| label == common).count();
-            trials.push("most frequent class", right as f64 / part.len() as f64, 0.0);
-        }
-
-        let mut measure = |name: &str, features: &dyn Fn(&Dataset) -> Outcome<Tensor>| {
-            bar.set_message(name.to_owned());
-            let start = Instant::now();
-            let head = head(&train.with_features(&features(&train)?)?, seed)?;
-            let seconds = start.elapsed().as_secs_f64();
-            for (trials, part) in trials.iter_mut().zip([&validation, &test]) {
-                let logits = head.forward(&features(part)?, &mut Ctx::eval())?;
-                trials.push(name, accuracy(&logits, &part.labels()?.into())?, seconds);
-            }
-            bar.inc(1);
-            Outcome::Ok(())
-        };
+/// Both ways with the parts of a seed.
+fn compare(choice: &mut Choice, data: &Labelled, vectors: Option<&Tensor>, seed: u64) -> Outcome {
+    let parts = choice.parts(&data.rows, seed)?;
+    choice.measure(WORDS, &parts, |train| {
         // What counts as a word is learned from the training part alone.
-        let words = Words::fit(&data.of(&train))?;
-        measure(WORDS, &|part| words.features(&data.of(part)))?;
-        if let Some(vectors) = vectors {
-            measure(SENTENCES, &|part| Ok(vectors.index_select(0, &Indices::from(places(part)))?))?;
-        }
-    }
-    bar.finish_and_clear();
-    let [validation, test] = trials;
-    Ok((validation, test))
+        let words = Words::fit(&data.of(train))?;
+        let head = head(&train.with_features(&words.features(&data.of(train))?)?, seed)?;
+        Ok(move |part: &Dataset| {
+            Ok(head.forward(&words.features(&data.of(part))?, &mut Ctx::eval())?)
+        })
+    })?;
+    let Some(vectors) = vectors else { return Ok(()) };
+    let of = |part: &Dataset| vectors.index_select(0, &Indices::from(places(part)));
+    choice.measure(SENTENCES, &parts, |train| {
+        let head = head(&train.with_features(&of(train)?)?, seed)?;
+        Ok(move |part: &Dataset| Ok(head.forward(&of(part)?, &mut Ctx::eval())?))
+    })
 }

@@ -5,10 +5,12 @@
 pub mod args;
 pub mod bar;
 pub mod chart;
+pub mod choice;
 pub mod page;
 pub mod rows;
 pub mod serve;
 pub mod table;
+pub mod texts;
 
 /// Anything that goes wrong in an example ends it with a message.
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;

@@ -1,10 +1,8 @@
 //! What fine-tuning gave, beside training from scratch.
 
-mod memory;
 mod page;
 
 use crate::{Error, Result, extract};
-use memory::Watch;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
 use tl_data::Dataset;
@@ -12,15 +10,17 @@ use tl_nn::{
     Clock, Forward, Indices, ModuleExt, Tensor,
     metric::{Confusion, Trials, expected_calibration_error, predictions},
 };
+use tl_tensor::peak_bytes;
 
 /// The most memory that a way needed beyond what was there when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Peak {
-    /// Bytes, as the operating system counted resident pages.
+    /// Bytes of tensors, as [`peak_bytes`] counts them. Weights that are shared with a
+    /// model from before do not count until they change.
     Measured(u64),
     /// Bytes of weights, of gradients and of AdamW's two numbers for each trained
-    /// one; activations are not in it. Where the system does not count.
+    /// one; activations are not in it. For what was not run here.
     Estimated(u64),
 }
 
@@ -102,8 +102,9 @@ impl FineTuneReport {
     }
 
     /// Trains a model for the next seed of a way, and tests it. Its seconds and
-    /// memory are those of `train`. What is trainable in the model that comes back
-    /// counts as trained: for a head or adapters alone, leave the rest frozen.
+    /// memory are those of `train`, the latter as [`peak_bytes`] measures it: of the
+    /// whole process, and one measurement at a time. What is trainable in the model that
+    /// comes back counts as trained: for a head or adapters alone, leave the rest frozen.
     ///
     /// # Errors
     /// Those of `train` and of the model; a test set without classes.
@@ -113,14 +114,12 @@ impl FineTuneReport {
         test: &Dataset,
         train: impl FnOnce() -> Result<M>,
     ) -> Result<M> {
-        let (watch, start) = (Watch::begin(), Clock::start());
-        let model = train()?;
-        let seconds = start.seconds();
-        let (trainable, parameters) = model.count_params();
-        let estimate = 4 * (parameters + 3 * trainable) as u64;
-        let peak = watch.end().map_or(Peak::Estimated(estimate), Peak::Measured);
+        let start = Clock::start();
+        let (model, peak) = peak_bytes(train);
+        let (model, seconds) = (model?, start.seconds());
+        let counts = model.count_params().into();
         let logits = extract(test, 64, |x, cx| model.forward(x, cx))?;
-        self.add(way, logits.features(), test, seconds, [trainable, parameters], peak)?;
+        self.add(way, logits.features(), test, seconds, counts, Peak::Measured(peak as u64))?;
         Ok(model)
     }
 
