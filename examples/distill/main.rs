@@ -10,8 +10,8 @@
 //! `cargo run --release --example distill`
 //!
 //! More parts, by name (`--only`): with `--data target/data` garments in full,
-//! and `mnist`, Hinton's experiments; with `--models target/models` `features`
-//! (EfficientNet-Lite0) and, with `--text FILE` too, `sentences` (MiniLM);
+//! and `mnist`, Hinton's experiments; after `tools/fetch-models` `features`
+//! (EfficientNet-Lite0) and, after `tools/fetch-data` too, `sentences` (MiniLM);
 //! `step`, what a step costs. See `docs/distillation.md`.
 #![allow(clippy::print_stdout, unreachable_pub)]
 
@@ -38,11 +38,11 @@ struct Options {
     #[command(flatten)]
     shared: Args,
     /// Pre-trained models from this folder, as `tools/fetch-models` writes it.
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", default_value = "target/models")]
+    models: PathBuf,
     /// Rated snippets for `sentences`: lines of id, rating and text.
-    #[arg(long, value_name = "FILE")]
-    text: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", default_value = "target/data/vader/amazon.tsv")]
+    text: PathBuf,
     /// Passes over the data for each student, in the place of the part's own.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     epochs: Option<u64>,
@@ -94,8 +94,8 @@ fn main() -> Outcome {
 
 fn run(part: Part, options: &Options, found: &mut Found) -> Outcome {
     let (args, seeds) = (&options.shared, options.shared.seeds());
-    let needed = |what: &Option<PathBuf>, flag: &str| {
-        what.clone().ok_or_else(|| format!("this part needs {flag}: see docs/distillation.md"))
+    let there = |path: &Path, tool: &str| {
+        path.exists().then_some(()).ok_or_else(|| format!("no {}: run {tool}", path.display()))
     };
     // The part's own, unless the run is quick or a number was said.
     let passes = |own: usize, quick: usize| {
@@ -104,24 +104,23 @@ fn run(part: Part, options: &Options, found: &mut Found) -> Outcome {
     let epochs = passes(if args.data.is_some() { 4 } else { 20 }, 2);
     match part {
         Part::Mnist => {
-            let folder = needed(&args.data, "--data DIR")?;
-            found.trials.extend(mnist::run(&folder, passes(10, 1), seeds)?);
+            let folder = args.data.as_deref().unwrap_or(Path::new("target/data"));
+            there(&folder.join("mnist"), "tools/fetch-data")?;
+            found.trials.extend(mnist::run(folder, passes(10, 1), seeds)?);
         }
         Part::Features => {
-            let models = needed(&options.models, "--models DIR")?;
+            let models = &options.models;
+            there(models, "tools/fetch-models")?;
             let (train, test) = garments::read(None)?;
-            found.reports.push(features::run(
-                &models,
-                [&train, &test],
-                passes(20, 2),
-                args.quick,
-                seeds,
-            )?);
+            let data = [&train, &test];
+            let report = features::run(models, data, passes(20, 2), args.quick, seeds)?;
+            found.reports.push(report);
         }
         Part::Sentences => {
-            let (models, file) =
-                (needed(&options.models, "--models DIR")?, needed(&options.text, "--text FILE")?);
-            found.trials.extend(text::run(&models, &file, passes(3, 1), args.quick, seeds)?);
+            let Options { models, text, .. } = options;
+            there(models, "tools/fetch-models")?;
+            there(text, "tools/fetch-data, or give --text FILE")?;
+            found.trials.extend(text::run(models, text, passes(3, 1), args.quick, seeds)?);
         }
         Part::Step => step::run(args.quick)?,
         Part::Garments | Part::Labels | Part::Chain => {

@@ -15,18 +15,25 @@ use transfer_learning::{
     tensor::Conv,
 };
 
-/// The median seconds of `work`, after one time for nothing.
-fn median(times: usize, mut work: impl FnMut() -> Outcome) -> Outcome<f64> {
-    let mut all = Vec::new();
+/// Something whose time counts.
+type Work<'a> = &'a mut dyn FnMut() -> Outcome;
+
+/// The median seconds of each, in turns, after one time for nothing.
+fn medians<const N: usize>(times: usize, mut works: [Work<'_>; N]) -> Outcome<[f64; N]> {
+    let mut all = [const { Vec::new() }; N];
     for i in 0..=times {
-        let start = Instant::now();
-        work()?;
-        if i > 0 {
-            all.push(start.elapsed().as_secs_f64());
+        for (work, seconds) in works.iter_mut().zip(&mut all) {
+            let start = Instant::now();
+            work()?;
+            if i > 0 {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
         }
     }
-    all.sort_by(f64::total_cmp);
-    Ok(all[all.len() / 2])
+    Ok(all.map(|mut seconds| {
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    }))
 }
 
 /// Prints all ratios.
@@ -40,31 +47,37 @@ pub fn run(quick: bool) -> Outcome {
     let mut teacher = nets::wide(1200, [0.0; 2], 1);
     teacher.freeze("**")?;
     let cache = TeacherCache::compute(&[&teacher], &data)?;
-    let epoch = |way: &Distill| -> Outcome<f64> {
-        let mut student = nets::wide(800, [0.0; 2], 2);
-        median(times, || {
-            way.clone().budget(1, 128).fit_stored(&cache, &mut student, &data)?;
-            Ok(())
-        })
+    let epoch = |way: &Distill, student: &mut Sequential| -> Outcome {
+        way.clone().budget(1, 128).fit_stored(&cache, student, &data)?;
+        Ok(())
     };
-    let recipe = Distill::kd(20.0);
-    let (plain, cached) = (epoch(&recipe.without_teacher())?, epoch(&recipe)?);
+    let student = || nets::wide(800, [0.0; 2], 2);
+    let (recipe, [mut alone, mut taught, mut own]) =
+        (Distill::kd(20.0), [student(), student(), student()]);
     let few = data.features().narrow(0, 0, 128)?.contiguous();
     let y = Indices::from((0..128).map(|i| i % 10).collect::<Vec<_>>());
-    let mut student = nets::wide(800, [0.0; 2], 2);
     let mut optimizer = Optimizer::new(AdamW::new(3e-3));
-    let live = median(20 * times, || {
-        let said = teacher.forward(&few, &mut Ctx::eval())?;
-        let own = student.forward(&few, &mut Ctx::train(0))?;
-        let hard = CrossEntropy::new().loss(&own, &y)?.mul_scalar(0.1);
-        let loss = hard.add(&kd(&own, &said, 20.0)?.mul_scalar(0.9))?;
-        optimizer.step(&mut student, &loss.backward()?)?;
-        Ok(())
-    })?;
+    let [plain, cached, live] = medians(
+        times,
+        [
+            &mut || epoch(&recipe.without_teacher(), &mut alone),
+            &mut || epoch(&recipe, &mut taught),
+            &mut || {
+                for _ in 0..20 {
+                    let said = teacher.forward(&few, &mut Ctx::eval())?;
+                    let logits = own.forward(&few, &mut Ctx::train(0))?;
+                    let hard = CrossEntropy::new().loss(&logits, &y)?.mul_scalar(0.1);
+                    let loss = hard.add(&kd(&logits, &said, 20.0)?.mul_scalar(0.9))?;
+                    optimizer.step(&mut own, &loss.backward()?)?;
+                }
+                Ok(())
+            },
+        ],
+    )?;
     let each = 1e3 / 20.0;
     println!("  labels alone    {:8.3} ms", plain * each);
     println!("  stored teacher  {:8.3} ms, {:.3} of it", cached * each, cached / plain);
-    println!("  live teacher    {:8.3} ms, {:.3} of it", live * 1e3, live * 20.0 / plain);
+    println!("  live teacher    {:8.3} ms, {:.3} of it", live * each, live / plain);
     let folder = std::env::temp_dir().join("tl-distill-step.safetensors");
     cache.save(&folder, Storage::F16)?;
     println!("  the file in half precision: {} bytes", std::fs::metadata(&folder)?.len());
@@ -73,7 +86,7 @@ pub fn run(quick: bool) -> Outcome {
     println!("Integers, ms in f32 and in int8:");
     let compare =
         |name: &str, exact: &dyn Fn() -> Outcome, small: &dyn Fn() -> Outcome| -> Outcome {
-            let (a, b) = (median(15 * times, exact)?, median(15 * times, small)?);
+            let [a, b] = medians(15 * times, [&mut || exact(), &mut || small()])?;
             println!("  {name:36} {:8.3} {:8.3}  {:.2} times", a * 1e3, b * 1e3, a / b);
             Ok(())
         };

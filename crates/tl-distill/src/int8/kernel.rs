@@ -2,36 +2,54 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 /// Outputs of one vector.
 pub(super) const LANES: usize = 16;
+
+/// The inputs of several rows of a product, where they are. A vector is one run of
+/// bytes; the window of a convolution is a run for each row of its kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Where each row begins.
+    pub(super) starts: &'a [usize],
+    /// Where each run of a row begins, from the beginning of the row.
+    pub(super) offsets: &'a [usize],
+}
 
 /// Signed bytes `[outputs, inputs]`, packed so that a vector holds four inputs
 /// of sixteen outputs; what is missing is 0.
 #[derive(Debug)]
 pub(super) struct Weights {
-    /// `[outputs / 16][inputs / 4][16][4]`.
+    /// `[outputs / 16][runs][run / 4][16][4]`.
     packed: Vec<i8>,
     inputs: usize,
     outputs: usize,
+    runs: usize,
     /// The sum of each row: what a zero point of 1 adds.
     row_sums: Vec<i32>,
 }
 
 impl Weights {
-    pub(super) fn new(levels: &[i8], inputs: usize) -> Self {
-        let outputs = levels.len() / inputs.max(1);
-        let quads = inputs.div_ceil(4);
-        let mut packed = vec![0; outputs.div_ceil(LANES) * quads * 4 * LANES];
+    /// Of `levels` `[outputs, inputs]`, whose inputs come in so many runs of one length.
+    pub(super) fn new(levels: &[i8], inputs: usize, runs: usize) -> Self {
+        let (outputs, run) = (levels.len() / inputs.max(1), inputs / runs.max(1));
+        let quads = run.div_ceil(4);
+        let block = runs * quads * 4 * LANES;
+        let mut packed = vec![0; outputs.div_ceil(LANES) * block];
         for (o, row) in levels.chunks(inputs).enumerate() {
-            let block = (o / LANES) * quads * 4 * LANES;
-            for (i, &w) in row.iter().enumerate() {
-                packed[block + (i / 4) * 4 * LANES + (o % LANES) * 4 + i % 4] = w;
+            for (r, weights) in row.chunks(run).enumerate() {
+                let at = (o / LANES) * block + r * quads * 4 * LANES + (o % LANES) * 4;
+                for (i, &w) in weights.iter().enumerate() {
+                    packed[at + (i / 4) * 4 * LANES + i % 4] = w;
+                }
             }
         }
         let sum = |row: &[i8]| row.iter().map(|&w| i32::from(w)).sum();
         let row_sums = levels.chunks(inputs).map(sum).collect();
-        Self { packed, inputs, outputs, row_sums }
+        Self { packed, inputs, outputs, runs, row_sums }
     }
 
     pub(super) fn inputs(&self) -> usize {
@@ -46,9 +64,10 @@ impl Weights {
         &self.row_sums
     }
 
-    /// The bytes of a row of inputs, a multiple of 4.
-    pub(super) fn width(&self) -> usize {
-        self.inputs.div_ceil(4) * 4
+    /// The bytes that are read of each run, a multiple of 4; those after its end meet
+    /// weights of 0.
+    pub(super) fn run(&self) -> usize {
+        (self.inputs / self.runs).div_ceil(4) * 4
     }
 
     /// The sums of a row, a multiple of [`LANES`].
@@ -56,19 +75,24 @@ impl Weights {
         self.outputs.div_ceil(LANES) * LANES
     }
 
-    /// `sums[r · stride + o] = Σ levels[r · width + i] · weights[o][i]`. The
-    /// sums after the last output are of no meaning.
-    pub(super) fn multiply(&self, levels: &[u8], sums: &mut [i32]) {
-        assert!(
-            levels.len().is_multiple_of(self.width()) && sums.len().is_multiple_of(self.stride())
-        );
-        assert!(levels.len() / self.width() == sums.len() / self.stride());
+    /// The weights of one block of outputs.
+    fn block(&self) -> usize {
+        self.runs * self.run() * LANES
+    }
+
+    /// `sums[r · stride + o] = Σ inputs of row r · weights[o]`. The sums after the last
+    /// output are of no meaning.
+    pub(super) fn multiply(&self, rows: Rows<'_>, sums: &mut [i32]) {
+        let last = |at: &[usize]| at.iter().copied().max().unwrap_or(0);
+        assert!(last(rows.starts) + last(rows.offsets) + self.run() <= rows.bytes.len());
+        assert!(rows.offsets.len() == self.runs);
+        assert!(sums.len() == rows.starts.len() * self.stride());
         #[cfg(target_arch = "x86_64")]
         if has_vnni() {
-            // SAFETY: this machine has the instructions; the lengths fit.
+            // SAFETY: this machine has the instructions; the assertions are those asked for.
             #[allow(unsafe_code)]
             unsafe {
-                vnni(self, levels, sums);
+                vnni::multiply(self, rows, sums);
             }
             return;
         }
@@ -77,11 +101,11 @@ impl Weights {
             // SAFETY: as above.
             #[allow(unsafe_code)]
             unsafe {
-                avx2::multiply(self, levels, sums);
+                avx2::multiply(self, rows, sums);
             }
             return;
         }
-        portable(self, levels, sums);
+        portable(self, rows, sums);
     }
 }
 
@@ -98,15 +122,19 @@ pub(super) fn has_vnni() -> bool {
 }
 
 /// The same numbers on any machine.
-fn portable(weights: &Weights, levels: &[u8], sums: &mut [i32]) {
-    let block = weights.width() * LANES;
-    for (row, sums) in levels.chunks(weights.width()).zip(sums.chunks_mut(weights.stride())) {
-        for (block, sums) in weights.packed.chunks(block).zip(sums.chunks_mut(LANES)) {
+fn portable(weights: &Weights, rows: Rows<'_>, sums: &mut [i32]) {
+    let run = weights.run();
+    for (&start, sums) in rows.starts.iter().zip(sums.chunks_mut(weights.stride())) {
+        for (block, sums) in weights.packed.chunks(weights.block()).zip(sums.chunks_mut(LANES)) {
             let mut all = [0_i32; LANES];
-            for (quad, four) in block.chunks_exact(4 * LANES).zip(row.chunks_exact(4)) {
-                for (sum, w) in all.iter_mut().zip(quad.chunks_exact(4)) {
-                    let products = four.iter().zip(w).map(|(&a, &b)| i32::from(a) * i32::from(b));
-                    *sum += products.sum::<i32>();
+            for (weights, &offset) in block.chunks(run * LANES).zip(rows.offsets) {
+                let inputs = rows.bytes[start + offset..][..run].chunks_exact(4);
+                for (quad, four) in weights.chunks_exact(4 * LANES).zip(inputs) {
+                    for (sum, w) in all.iter_mut().zip(quad.chunks_exact(4)) {
+                        let products =
+                            four.iter().zip(w).map(|(&a, &b)| i32::from(a) * i32::from(b));
+                        *sum += products.sum::<i32>();
+                    }
                 }
             }
             sums.copy_from_slice(&all);
@@ -114,130 +142,70 @@ fn portable(weights: &Weights, levels: &[u8], sums: &mut [i32]) {
     }
 }
 
-/// Blocks of outputs outside, so that their weights stay in cache.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn vnni(weights: &Weights, levels: &[u8], sums: &mut [i32]) {
-    let (width, stride) = (weights.width(), weights.stride());
-    let (rows, blocks) = (levels.len() / width, stride / LANES);
-    let mut block = 0;
-    while block < blocks {
-        let wide = if blocks - block >= 4 && rows < 8 { 4 } else { 2.min(blocks - block) };
-        let b = &weights.packed[block * width * LANES..];
-        let mut row = 0;
-        while row < rows {
-            let (a, to) = (&levels[row * width..], &mut sums[row * stride + block * LANES..]);
-            row += match (rows - row, wide) {
-                (8.., 2) => tile::<8, 2>(a, b, width, to, stride),
-                (8.., _) => tile::<8, 1>(a, b, width, to, stride),
-                (4.., 4) => tile::<4, 4>(a, b, width, to, stride),
-                (4.., 2) => tile::<4, 2>(a, b, width, to, stride),
-                (4.., _) => tile::<4, 1>(a, b, width, to, stride),
-                (_, 4) => tile::<1, 4>(a, b, width, to, stride),
-                (_, 2) => tile::<1, 2>(a, b, width, to, stride),
-                _ => tile::<1, 1>(a, b, width, to, stride),
-            };
-        }
-        block += wide;
-    }
-}
-
-/// The sums of `R` rows and `C` blocks of outputs. Returns `R`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-#[inline]
-#[expect(clippy::needless_range_loop, reason = "indices of fixed arrays stay in registers")]
-fn tile<const R: usize, const C: usize>(
-    a: &[u8],
-    b: &[i8],
-    width: usize,
-    to: &mut [i32],
-    stride: usize,
-) -> usize {
-    use std::arch::x86_64::{
-        _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
-        _mm512_storeu_si512,
-    };
-    assert!(a.len() >= R * width && b.len() >= C * width * LANES && width.is_multiple_of(4));
-    assert!(to.len() >= (R - 1) * stride + C * LANES);
-    let mut sums = [[_mm512_setzero_si512(); C]; R];
-    let mut w = [_mm512_setzero_si512(); C];
-    for q in 0..width / 4 {
-        // SAFETY: by the first assertion block c has `width · 16` bytes from
-        // `c · width · 16`, of which 64 begin at `q · 64`, and row r `width` bytes
-        // from `r · width`, of which 4 begin at `q · 4`. No load needs alignment.
-        #[allow(unsafe_code)]
-        unsafe {
-            for c in 0..C {
-                w[c] = _mm512_loadu_si512(b.as_ptr().add((c * width + q * 4) * LANES).cast());
-            }
-            for r in 0..R {
-                let four = a.as_ptr().add(r * width + q * 4).cast::<i32>().read_unaligned();
-                let four = _mm512_set1_epi32(four);
-                for c in 0..C {
-                    sums[r][c] = _mm512_dpbusd_epi32(sums[r][c], four, w[c]);
-                }
-            }
-        }
-    }
-    for r in 0..R {
-        for c in 0..C {
-            // SAFETY: 16 numbers from `r · stride + c · 16` are inside by the second
-            // assertion; the store needs no alignment.
-            #[allow(unsafe_code)]
-            unsafe {
-                _mm512_storeu_si512(to.as_mut_ptr().add(r * stride + c * LANES).cast(), sums[r][c]);
-            }
-        }
-    }
-    R
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Runs that overlap, as the windows of a convolution do.
+    fn sums(rows: usize, run: usize, runs: usize, outputs: usize) {
+        let case = format!("{rows} rows, {runs} runs of {run}, {outputs} outputs");
+        let inputs = run * runs;
+        let weight = |i: usize| ((i * 37 + 11) % 255) as i32 - 127;
+        let levels: Vec<i8> = (0..outputs * inputs).map(|i| weight(i) as i8).collect();
+        let weights = Weights::new(&levels, inputs, runs);
+        let offsets: Vec<usize> = (0..runs).map(|r| r * (run + 5)).collect();
+        let starts: Vec<usize> = (0..rows).map(|r| (r * 7) % 40).collect();
+        let len = 40 + runs * (run + 5) + 3;
+        let bytes: Vec<u8> = (0..len).map(|i| ((i * 53 + 7) % 256) as u8).collect();
+        let rows = Rows { bytes: &bytes, starts: &starts, offsets: &offsets };
+
+        let stride = weights.stride();
+        let mut fast = vec![0; starts.len() * stride];
+        weights.multiply(rows, &mut fast);
+        let mut slow = vec![0; starts.len() * stride];
+        portable(&weights, rows, &mut slow);
+        assert_eq!(fast, slow, "{case}");
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            let mut half = vec![0; starts.len() * stride];
+            // SAFETY: this machine has the instructions; `multiply` has asserted the rest.
+            #[allow(unsafe_code)]
+            unsafe {
+                avx2::multiply(&weights, rows, &mut half);
+            }
+            assert_eq!(half, slow, "avx2 {case}");
+        }
+        for (r, start) in starts.iter().enumerate() {
+            for o in 0..outputs {
+                let term = |i: usize| {
+                    let byte = bytes[start + offsets[i / run] + i % run];
+                    i32::from(byte) * weight(o * inputs + i)
+                };
+                assert_eq!(slow[r * stride + o], (0..inputs).map(term).sum::<i32>(), "{case}");
+            }
+        }
+        assert_eq!(weights.row_sums()[0], (0..inputs).map(weight).sum::<i32>());
+    }
+
     #[test]
     fn all_kernels_give_the_sums_of_the_definition() {
-        let sizes = [(1, 1, 1), (5, 70, 6), (9, 128, 4), (40, 600, 300), (13, 27, 33), (3, 9, 70)];
-        for (rows, inputs, outputs) in sizes {
-            let weight = |i: usize| ((i * 37 + 11) % 255) as i32 - 127;
-            let input = |i: usize| ((i * 53 + 7) % 256) as u8;
-            let levels: Vec<i8> = (0..outputs * inputs).map(|i| weight(i) as i8).collect();
-            let weights = Weights::new(&levels, inputs);
-            let (width, stride) = (weights.width(), weights.stride());
-            // What is beyond the inputs meets weights of 0.
-            let mut x = vec![255_u8; rows * width];
-            for r in 0..rows {
-                for i in 0..inputs {
-                    x[r * width + i] = input(r * inputs + i);
-                }
-            }
-            let mut sums = vec![0; rows * stride];
-            weights.multiply(&x, &mut sums);
-            let mut slow = vec![0; rows * stride];
-            portable(&weights, &x, &mut slow);
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                let mut half = vec![0; rows * stride];
-                // SAFETY: this machine has the instructions; the lengths fit.
-                #[allow(unsafe_code)]
-                unsafe {
-                    avx2::multiply(&weights, &x, &mut half);
-                }
-                assert_eq!(half, slow, "avx2 {rows} {inputs} {outputs}");
-            }
-            for r in 0..rows {
-                for o in 0..outputs {
-                    let terms = (0..inputs)
-                        .map(|i| i32::from(input(r * inputs + i)) * weight(o * inputs + i));
-                    let expected: i32 = terms.sum();
-                    assert_eq!(sums[r * stride + o], expected, "{rows} {inputs} {outputs}");
-                    assert_eq!(slow[r * stride + o], expected, "portable {rows} {inputs}");
-                }
-            }
-            let sum = (0..inputs).map(weight).sum::<i32>();
-            assert_eq!(weights.row_sums()[0], sum);
+        for (rows, run, outputs) in
+            [(1, 1, 1), (5, 70, 6), (9, 128, 4), (40, 600, 300), (13, 27, 33), (3, 9, 70)]
+        {
+            sums(rows, run, 1, outputs);
         }
+        for (rows, run, runs, outputs) in
+            [(1, 3, 3, 8), (7, 9, 3, 17), (64, 5, 5, 16), (10, 192, 3, 64), (6, 16, 9, 40)]
+        {
+            sums(rows, run, runs, outputs);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "bytes.len()")]
+    fn a_row_that_ends_after_the_bytes_is_refused() {
+        let weights = Weights::new(&[1; 8], 8, 2);
+        let rows = Rows { bytes: &[0; 15], starts: &[4], offsets: &[0, 8] };
+        weights.multiply(rows, &mut [0; LANES]);
     }
 }

@@ -1,5 +1,6 @@
 //! From numbers to bytes and back.
 
+use super::kernel::LANES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use tl_nn::Tensor;
@@ -69,7 +70,15 @@ impl Range {
 
 /// What one level of a weight stands for, `max |w| / 127`; 1 if all are 0.
 pub(super) fn scale_of(numbers: &[f32]) -> f32 {
-    let most = numbers.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+    let mut most = [0.0_f32; LANES];
+    wide(|| {
+        let (blocks, rest) = numbers.as_chunks::<LANES>();
+        for block in blocks {
+            most.iter_mut().zip(block).for_each(|(m, x)| *m = m.max(x.abs()));
+        }
+        most.iter_mut().zip(rest).for_each(|(m, x)| *m = m.max(x.abs()));
+    });
+    let most = most.into_iter().fold(0.0, f32::max);
     if most > 0.0 { (most / 127.0).max(f32::MIN_POSITIVE) } else { 1.0 }
 }
 
@@ -80,49 +89,95 @@ pub(super) fn level(x: f32, per_unit: f32) -> i8 {
     ((x * per_unit).clamp(-127.0, 127.0) + SHIFT - SHIFT) as i8
 }
 
-/// Adding 1.5 · 2²³ rounds in the addition itself, which vectorises; a call of
-/// `round_ties_even` does not on every machine.
+/// Adding 1.5 · 2²³ rounds in the addition itself, halves to even, and leaves the integer
+/// in the lowest bits. That vectorises; a call of `round_ties_even` does not on every
+/// machine.
 const SHIFT: f32 = 12_582_912.0;
 
-/// Bytes of numbers: `round(x · per_unit) + zero`, from 0 to 255.
-pub(super) fn to_bytes(numbers: &[f32], per_unit: f32, zero: f32, bytes: &mut [u8]) {
+/// Bytes of numbers that are finite: `round(x · per_unit) + zero`, from `low` to 255.
+pub(super) fn to_bytes(numbers: &[f32], per_unit: f32, [zero, low]: [f32; 2], bytes: &mut [u8]) {
     wide(|| {
         for (x, to) in numbers.iter().zip(bytes.iter_mut()) {
-            *to = ((x * per_unit + zero).clamp(0.0, 255.0) + SHIFT - SHIFT) as u8;
+            *to = ((x * per_unit + zero).clamp(low, 255.0) + SHIFT).to_bits() as u8;
         }
     });
 }
 
-/// What turns a row of sums into the next layer's bytes or into numbers.
+/// What turns rows of sums into the next layer's bytes or into numbers.
 #[derive(Debug)]
 pub(super) struct Epilogue {
-    /// Subtracted from each sum: the zero point times the row's weights.
-    pub(super) shift: Vec<i32>,
-    /// The factor of each output.
-    pub(super) scale: Vec<f32>,
-    /// Added to each output.
-    pub(super) bias: Vec<f32>,
+    blocks: Vec<Block>,
+    outputs: usize,
     /// The smallest and the largest level.
-    pub(super) clip: [f32; 2],
+    clip: [f32; 2],
+}
+
+/// Sixteen outputs; those that there are not have zeros.
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    /// Subtracted from each sum: the zero point times the row's weights.
+    shift: [i32; LANES],
+    /// The factor of each output.
+    scale: [f32; LANES],
+    /// Added to each output.
+    bias: [f32; LANES],
 }
 
 impl Epilogue {
-    pub(super) fn bytes(&self, sums: &[i32], to: &mut [u8]) {
-        let [low, high] = self.clip;
-        wide(|| {
-            let all = self.shift.iter().zip(&self.scale).zip(&self.bias);
-            for ((sum, to), ((shift, scale), bias)) in sums.iter().zip(to.iter_mut()).zip(all) {
-                let y = (sum - shift) as f32 * scale + bias;
-                *to = (y.clamp(low, high) + SHIFT - SHIFT) as u8;
+    /// `(sum - shift) · scale + bias` for each output.
+    pub(super) fn new(outputs: impl Iterator<Item = (i32, f32, f32)>, clip: [f32; 2]) -> Self {
+        let (mut blocks, mut count) = (Vec::new(), 0);
+        for (shift, scale, bias) in outputs {
+            if count % LANES == 0 {
+                blocks.push(Block::default());
             }
-        });
+            if let Some(block) = blocks.last_mut() {
+                let i = count % LANES;
+                (block.shift[i], block.scale[i], block.bias[i]) = (shift, scale, bias);
+            }
+            count += 1;
+        }
+        Self { blocks, outputs: count, clip }
     }
 
-    pub(super) fn numbers(&self, sums: &[i32], to: &mut [f32]) {
+    /// Rows of sums, each of whole blocks, to rows of bytes.
+    pub(super) fn bytes(&self, sums: &[i32], to: &mut [u8]) {
+        let [low, high] = self.clip;
+        self.rows(sums, to, |_| 1.0, |y| (y.clamp(low, high) + SHIFT).to_bits() as u8);
+    }
+
+    /// Rows of sums, each of whole blocks, to rows of numbers; the scales of each row are
+    /// times `factor`.
+    pub(super) fn numbers(&self, sums: &[i32], to: &mut [f32], factor: impl Fn(usize) -> f32) {
+        self.rows(sums, to, factor, |y| y);
+    }
+
+    #[inline(always)]
+    fn rows<T: Copy + Default>(
+        &self,
+        sums: &[i32],
+        to: &mut [T],
+        factor: impl Fn(usize) -> f32,
+        finish: impl Fn(f32) -> T,
+    ) {
         wide(|| {
-            let all = self.shift.iter().zip(&self.scale).zip(&self.bias);
-            for ((sum, to), ((shift, scale), bias)) in sums.iter().zip(to.iter_mut()).zip(all) {
-                *to = (sum - shift) as f32 * scale + bias;
+            for (row, sums) in sums.chunks_exact(self.blocks.len() * LANES).enumerate() {
+                let factor = factor(row);
+                for (b, (sums, block)) in
+                    sums.as_chunks::<LANES>().0.iter().zip(&self.blocks).enumerate()
+                {
+                    let mut all = [T::default(); LANES];
+                    for i in 0..LANES {
+                        let sum = (sums[i] - block.shift[i]) as f32;
+                        all[i] = finish(sum * (block.scale[i] * factor) + block.bias[i]);
+                    }
+                    // What is too much of a row is written over by the next row.
+                    let to = &mut to[row * self.outputs + b * LANES..];
+                    match to.first_chunk_mut() {
+                        Some(to) => *to = all,
+                        None => to.copy_from_slice(&all[..to.len()]),
+                    }
+                }
             }
         });
     }
@@ -130,7 +185,7 @@ impl Epilogue {
 
 /// Runs a plain loop with the widest vectors of this machine.
 #[inline(always)]
-fn wide(work: impl FnOnce()) {
+pub(super) fn wide(work: impl FnOnce()) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
@@ -175,7 +230,7 @@ mod tests {
         assert!(off <= range.scale() * 0.51, "{off}");
         assert_eq!(range.fake(&Tensor::scalar(0.0))?.item()?, 0.0);
         let mut bytes = vec![0; 100];
-        to_bytes(&x.to_vec(), 1.0 / range.scale(), f32::from(range.zero()), &mut bytes);
+        to_bytes(&x.to_vec(), 1.0 / range.scale(), [f32::from(range.zero()), 0.0], &mut bytes);
         for (byte, fake) in bytes.iter().zip(fake.to_vec()) {
             let back = (f32::from(*byte) - f32::from(range.zero())) * range.scale();
             assert!((back - fake).abs() <= range.scale() * 1.01);

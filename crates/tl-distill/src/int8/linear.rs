@@ -1,7 +1,7 @@
 //! An affine layer that computes with 8-bit integers.
 
 use super::{
-    kernel::Weights,
+    kernel::{Rows, Weights},
     level::{Epilogue, level, scale_of, to_bytes},
 };
 use crate::{Error, Result};
@@ -14,8 +14,8 @@ use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, Param, Sequential, Tensor, 
 /// `s = max |w| / 127`. Inputs: symmetric too, with a scale for each row that is
 /// found when it comes (dynamic quantisation), or one scale for all from a
 /// calibration, beyond which inputs saturate. Sums are exact in 32 bits. On
-/// x86-64 with AVX-512 VNNI 64 products take one instruction; elsewhere a
-/// portable loop gives the same bits. It pays for layers of some hundred
+/// x86-64 with AVX-512 VNNI 64 products take one instruction; AVX2 and, elsewhere,
+/// a portable loop give the same bits. It pays for layers of some hundred
 /// outputs; with a few dozen, turning the inputs into bytes costs more than the
 /// products save.
 ///
@@ -39,8 +39,8 @@ use tl_nn::{Ctx, Forward, Linear, Module, ModuleExt, Param, Sequential, Tensor, 
 #[derive(Clone, Debug)]
 pub struct Int8Linear {
     weights: Arc<Weights>,
-    scales: Arc<[f32]>,
-    bias: Option<Tensor>,
+    epilogue: Arc<Epilogue>,
+    biased: bool,
     /// The scale of all inputs, or `None` for one for each row.
     input: Option<f32>,
 }
@@ -82,10 +82,16 @@ impl Int8Linear {
             quantised.extend(row.iter().map(|w| level(*w, 1.0 / scale)));
             scales.push(scale);
         }
+        let weights = Weights::new(&quantised, inputs, 1);
+        let added = bias.map_or_else(|| vec![0.0; outputs], Tensor::to_vec);
+        // Inputs of 0 are 128.
+        let shift = weights.row_sums().iter().map(|sum| 128 * sum);
+        let each = shift.zip(scales).zip(added).map(|((shift, scale), b)| (shift, scale, b));
+        let epilogue = Epilogue::new(each, [0.0, 255.0]);
         Ok(Self {
-            weights: Arc::new(Weights::new(&quantised, inputs)),
-            scales: scales.into(),
-            bias: bias.map(Tensor::detach),
+            weights: Arc::new(weights),
+            epilogue: Arc::new(epilogue),
+            biased: bias.is_some(),
             input: None,
         })
     }
@@ -105,8 +111,8 @@ impl Int8Linear {
 
     /// The bytes of weights, scales and bias.
     pub fn bytes(&self) -> usize {
-        let outputs = self.scales.len();
-        self.weights.inputs() * outputs + 4 * outputs * (1 + usize::from(self.bias.is_some()))
+        let outputs = self.weights.outputs();
+        self.weights.inputs() * outputs + 4 * outputs * (1 + usize::from(self.biased))
     }
 }
 
@@ -117,7 +123,7 @@ impl Module for Int8Linear {
 
 impl Forward for Int8Linear {
     fn forward(&self, x: &Tensor, _: &mut Ctx) -> tl_nn::Result<Tensor> {
-        let (inputs, outputs) = (self.weights.inputs(), self.scales.len());
+        let (inputs, outputs) = (self.weights.inputs(), self.weights.outputs());
         if x.rank() == 0 || x.dims()[x.rank() - 1] != inputs {
             let expected = format!("[.., {inputs}]");
             return Err(tl_tensor::Error::shape("int8", x.shape(), expected).into());
@@ -131,7 +137,7 @@ impl Forward for Int8Linear {
         shape[x.rank() - 1] = outputs;
         let numbers = x.to_vec();
         let rows = numbers.len() / inputs;
-        let (width, stride) = (self.weights.width(), self.weights.stride());
+        let (width, stride) = (self.weights.run(), self.weights.stride());
         // Few enough rows to share the work, enough to reuse weights.
         let task = |(numbers, y): (&[f32], &mut [f32])| {
             let rows = numbers.len() / inputs;
@@ -140,23 +146,14 @@ impl Forward for Int8Linear {
             let scales = numbers.chunks(inputs).zip(levels.chunks_mut(width)).map(|(row, to)| {
                 let scale = self.input.unwrap_or_else(|| scale_of(row));
                 // 128 is 0: the instruction multiplies unsigned by signed bytes.
-                let reach = 127.0 * scale;
-                let row: Vec<f32> = row.iter().map(|x| x.clamp(-reach, reach)).collect();
-                to_bytes(&row, 1.0 / scale, 128.0, to);
+                to_bytes(row, 1.0 / scale, [128.0, 1.0], to);
                 scale
             });
             let scales: Vec<f32> = scales.collect();
-            self.weights.multiply(&levels, &mut sums);
-            let bias = self.bias.as_ref().map_or_else(|| vec![0.0; outputs], Tensor::to_vec);
-            let shift = self.weights.row_sums().iter().map(|s| 128 * s).collect();
-            let clip = [0.0, 255.0];
-            let mut last = Epilogue { shift, scale: vec![0.0; outputs], bias, clip };
-            let rows = sums.chunks(stride).zip(y.chunks_mut(outputs)).zip(scales);
-            for ((sums, y), scale) in rows {
-                let own = last.scale.iter_mut().zip(self.scales.iter());
-                own.for_each(|(to, w)| *to = w * scale);
-                last.numbers(sums, y);
-            }
+            let starts: Vec<usize> = (0..rows).map(|row| row * width).collect();
+            let rows = Rows { bytes: &levels, starts: &starts, offsets: &[0] };
+            self.weights.multiply(rows, &mut sums);
+            self.epilogue.numbers(&sums, y, |row| scales[row]);
         };
         let mut y = vec![0.0; rows * outputs];
         super::share(rows * inputs * outputs, 8, (&numbers, inputs), (&mut y, outputs), task);

@@ -23,7 +23,7 @@ enum Stage {
 /// A network for inference in 8-bit integers from the first layer to the last:
 /// activations stay bytes in between, with their channels last. A quarter of
 /// the memory, and, on x86-64 with AVX-512 VNNI, several times as fast as
-/// `f32`; elsewhere the same numbers from portable loops.
+/// `f32`; with AVX2, and elsewhere from portable loops, the same numbers.
 ///
 /// It is made of a [`Sequential`] of [`Linear`](tl_nn::Linear),
 /// [`Conv2d`](tl_nn::Conv2d) (one group), batch normalisation after either
@@ -153,7 +153,12 @@ impl Int8Network {
         let [h, w, c] = self.from;
         let numbers = x.to_vec();
         let mut bytes = vec![0; numbers.len()];
-        to_bytes(&numbers, 1.0 / self.input.scale(), f32::from(self.input.zero()), &mut bytes);
+        to_bytes(
+            &numbers,
+            1.0 / self.input.scale(),
+            [f32::from(self.input.zero()), 0.0],
+            &mut bytes,
+        );
         if c == 1 || h * w == 1 {
             return bytes;
         }
@@ -202,7 +207,7 @@ impl Build {
                 return wrong(format!("a weight {dims:?}"), format!("one for {:?}", self.at));
             }
         };
-        // Channels last, as the patches are.
+        // Channels last, as the images are.
         let rows = match (conv, self.flat.take()) {
             (Some(_), _) => weight.permute(&[0, 2, 3, 1])?,
             (None, Some([h, w, c])) => {
@@ -229,7 +234,8 @@ impl Build {
         let rows = numbers.chunks(inputs).zip(&scales);
         let levels: Vec<i8> =
             rows.flat_map(|(row, s)| row.iter().map(move |w| level(*w, 1.0 / s))).collect();
-        let weights = Weights::new(&levels, inputs);
+        let places = stage::Places::new(from, kernel, windows, [oh, ow]);
+        let weights = Weights::new(&levels, inputs, places.runs());
         let to = [oh, ow, outputs];
         let bias = bias.as_ref().map_or_else(|| vec![0.0; outputs], |b| b.to_vec());
         let epilogue = self.epilogue(&weights, &scales, bias, range, relu);
@@ -237,10 +243,8 @@ impl Build {
         self.stages.push(Stage::Affine(Affine {
             weights,
             epilogue,
-            kernel,
-            windows,
+            places,
             zero,
-            from,
             to,
             linear: conv.is_none(),
         }));
@@ -258,15 +262,15 @@ impl Build {
         relu: Option<f32>,
     ) -> Epilogue {
         let zero = i32::from(self.range.zero());
-        let shift = weights.row_sums().iter().map(|s| s * zero).collect();
+        let shift = weights.row_sums().iter().map(|s| s * zero);
         let (unit, add) = range.map_or((1.0, 0.0), |r| (1.0 / r.scale(), f32::from(r.zero())));
-        let scale = scales.iter().map(|s| s * self.range.scale() * unit).collect();
-        let bias = bias.into_iter().map(|b| b * unit + add).collect();
+        let scale = scales.iter().map(|s| s * self.range.scale() * unit);
+        let bias = bias.into_iter().map(|b| b * unit + add);
         let clip = match (range, relu) {
             (Some(range), Some(most)) => clip_of(range, most).map(f32::from),
             _ => [0.0, 255.0],
         };
-        Epilogue { shift, scale, bias, clip }
+        Epilogue::new(shift.zip(scale).zip(bias).map(|((s, k), b)| (s, k, b)), clip)
     }
 
     fn relu(&mut self, most: f32) {
