@@ -4,7 +4,9 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tl_data::{Dataset, samples};
 use tl_distill::*;
-use tl_nn::{Act, Conv2d, Flatten, Forward, Linear, ModuleExt, Sequential, Tensor};
+use tl_nn::{
+    Act, Conv2d, Flatten, Forward, Linear, ModuleExt, Sequential, StateDict, Tensor, Weight,
+};
 
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
@@ -126,6 +128,16 @@ fn top_k_keeps_the_probabilities() {
     let computed = TeacherCache::compute(&[&teacher], &data).unwrap();
     let error = computed.save(folder.path().join("x"), Storage::TopK(11)).unwrap_err().to_string();
     assert!(error.contains("1 to 10"), "{error}");
+
+    // A damaged number of classes is an error, not a size.
+    let path = folder.path().join("3");
+    for wrong in [1e30, f32::NAN, 0.0] {
+        let mut file = StateDict::open(&path).unwrap();
+        file.insert("0/classes", Weight::new(&Tensor::scalar(wrong)));
+        file.save(&path).unwrap();
+        let error = TeacherCache::open(&path, &[&teacher], &data).unwrap_err().to_string();
+        assert!(error.contains("classes"), "{error}");
+    }
 }
 
 #[test]

@@ -56,8 +56,13 @@ pub(super) fn decode(file: &StateDict, key: &str) -> Result<Tensor> {
     }
     let read = |part: &str| file.tensor(&format!("{key}/{part}"));
     let (values, rest, at) = (read("values")?, read("rest")?, read("at")?);
-    let classes = read("classes")?.item()? as usize;
-    let k = values.size(1)?;
+    let (classes, k) = (read("classes")?.item()?, values.size(1)?);
+    // What a damaged file says must not become a size.
+    if k == 0 || !(k as f32..=16_777_216.0).contains(&classes) || rest.numel() != values.size(0)? {
+        let expected = "at least k, and one rest for each sample: compute the cache anew";
+        return Err(Error::argument("top-k", "classes", classes, expected));
+    }
+    let classes = classes as usize;
     let mut all = Vec::with_capacity(values.size(0)? * classes);
     for ((values, at), rest) in
         values.to_vec().chunks(k).zip(at.to_vec().chunks(k)).zip(rest.to_vec())
