@@ -190,6 +190,10 @@ fn quality(trials: &Trials) -> Outcome<Table> {
         let name = &way.name;
         let (gain, p, verdict) = if name == NO_TEACHER {
             Default::default()
+        } else if way.results.len() < 2 {
+            // Nothing was drawn, so there is one result and no test.
+            let gain = trials.summary(name)?.mean - trials.summary(NO_TEACHER)?.mean;
+            (format!("{gain:+.4}"), String::new(), String::new())
         } else {
             let c = trials.against_baseline(name)?;
             let verdict = trials.verdict(name)?.to_string();
