@@ -52,7 +52,7 @@ pub use autograd::{
 pub use elem::Elem;
 pub use error::{Error, Result};
 pub use indices::Indices;
-pub use memory::peak_bytes;
+pub use memory::{peak_bytes, try_peak_bytes};
 pub use ndarray;
 pub use ops::{
     Activation, Attention, BatchNorm, Conv, CrossEntropy, PadMode, Pool, Reduction, Triangle,

@@ -1,7 +1,7 @@
 //! How much memory tensors take, measured.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex, MutexGuard, PoisonError, TryLockError,
     atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
 };
 
@@ -54,6 +54,34 @@ fn count(bytes: i64) {
 /// # let _ = sum;
 /// ```
 pub fn peak_bytes<R>(work: impl FnOnce() -> R) -> (R, usize) {
+    // The lock guards no data.
+    let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    measure(work, one)
+}
+
+/// As [`peak_bytes`], but where another measurement is under way `work` runs unmeasured
+/// instead of waiting: for libraries, whose callers may measure too, or call them from
+/// several threads of one pool.
+///
+/// ```
+/// use tl_tensor::{Tensor, peak_bytes, try_peak_bytes};
+///
+/// let (inner, bytes) = peak_bytes(|| try_peak_bytes(|| Tensor::<f32>::ones([1024])).1);
+/// assert_eq!((inner, bytes), (None, 1024 * 4));
+/// ```
+pub fn try_peak_bytes<R>(work: impl FnOnce() -> R) -> (R, Option<usize>) {
+    match ONE_AT_A_TIME.try_lock() {
+        Ok(one) => some(measure(work, one)),
+        Err(TryLockError::Poisoned(one)) => some(measure(work, one.into_inner())),
+        Err(TryLockError::WouldBlock) => (work(), None),
+    }
+}
+
+fn some<R>((result, bytes): (R, usize)) -> (R, Option<usize>) {
+    (result, Some(bytes))
+}
+
+fn measure<R>(work: impl FnOnce() -> R, _one: MutexGuard<'static, ()>) -> (R, usize) {
     /// Ends the measurement also when `work` panics.
     struct Measuring;
     impl Drop for Measuring {
@@ -61,8 +89,6 @@ pub fn peak_bytes<R>(work: impl FnOnce() -> R) -> (R, usize) {
             MEASURING.store(false, Relaxed);
         }
     }
-    // The lock guards no data.
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     LIVE.store(0, Relaxed);
     PEAK.store(0, Relaxed);
     let measuring = Measuring;

@@ -10,17 +10,18 @@ use tl_nn::{
     Clock, Forward, Indices, ModuleExt, Tensor,
     metric::{Confusion, Trials, expected_calibration_error, predictions},
 };
-use tl_tensor::peak_bytes;
+use tl_tensor::try_peak_bytes;
 
 /// The most memory that a way needed beyond what was there when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Peak {
-    /// Bytes of tensors, as [`peak_bytes`] counts them. Weights that are shared with a
+    /// Bytes of tensors, as [`try_peak_bytes`] counts them. Weights that are shared with a
     /// model from before do not count until they change.
     Measured(u64),
     /// Bytes of weights, of gradients and of AdamW's two numbers for each trained
-    /// one; activations are not in it. For what was not run here.
+    /// one; activations are not in it. For what was not run here, or ran while something
+    /// else was being measured.
     Estimated(u64),
 }
 
@@ -102,8 +103,8 @@ impl FineTuneReport {
     }
 
     /// Trains a model for the next seed of a way, and tests it. Its seconds and
-    /// memory are those of `train`, the latter as [`peak_bytes`] measures it: of the
-    /// whole process, and one measurement at a time. What is trainable in the model that
+    /// memory are those of `train`, the latter as [`try_peak_bytes`] measures it, of
+    /// the whole process. What is trainable in the model that
     /// comes back counts as trained: for a head or adapters alone, leave the rest frozen.
     ///
     /// # Errors
@@ -115,11 +116,13 @@ impl FineTuneReport {
         train: impl FnOnce() -> Result<M>,
     ) -> Result<M> {
         let start = Clock::start();
-        let (model, peak) = peak_bytes(train);
+        let (model, peak) = try_peak_bytes(train);
         let (model, seconds) = (model?, start.seconds());
-        let counts = model.count_params().into();
+        let (trainable, parameters) = model.count_params();
+        let estimate = Peak::Estimated(4 * (parameters + 3 * trainable) as u64);
+        let peak = peak.map_or(estimate, |bytes| Peak::Measured(bytes as u64));
         let logits = extract(test, 64, |x, cx| model.forward(x, cx))?;
-        self.add(way, logits.features(), test, seconds, counts, Peak::Measured(peak as u64))?;
+        self.add(way, logits.features(), test, seconds, [trainable, parameters], peak)?;
         Ok(model)
     }
 
