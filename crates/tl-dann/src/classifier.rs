@@ -64,15 +64,16 @@ impl<M: Forward> Classifier<M> {
         // Parts of about the same size, large where their own statistics count.
         let most = if norm == NormStats::Batch { 4096 } else { 512 };
         let parts = data.len().div_ceil(most).max(1);
+        let frozen = self.frozen();
         let (mut features, mut logits) = (Vec::new(), Vec::new());
         for part in 0..parts {
             let mut cx = Ctx::eval().with_norm_stats(norm);
             cx.set_domain(domain);
             let (from, to) = (part * data.len() / parts, (part + 1) * data.len() / parts);
             let x = data.features().narrow(0, from, to - from)?;
-            let seen = self.pass(&x, &mut cx)?;
-            features.push(seen.features.detach());
-            logits.push(seen.logits.detach());
+            let seen = frozen.pass(&x, &mut cx)?;
+            features.push(seen.features);
+            logits.push(seen.logits);
         }
         let all = |parts: &[Tensor]| Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);
         Ok(Seen { features: all(&features)?, logits: all(&logits)? })

@@ -2,14 +2,15 @@
 
 use crate::{
     Ask, Crd, Distill, Error, Hint, Relation, Result, TeacherCache, Views,
-    cache::frozen,
     hint::{self, Trainee},
     relation::Bridge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tl_data::{Batch, Dataset, Targets};
-use tl_nn::{CrossEntropy, Ctx, Forward, Losses, Objective, Reduction, Tensor, TrainReport, loss};
+use tl_nn::{
+    CrossEntropy, Ctx, Forward, Losses, ModuleExt, Objective, Reduction, Tensor, TrainReport, loss,
+};
 
 impl Distill {
     /// Trains `student` on `data` with the help of `teacher`.
@@ -76,7 +77,7 @@ impl Distill {
         let mut own = self.clone();
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let few = few(data)?;
-        let teacher = frozen(*first)?;
+        let teacher = first.frozen();
         let (hints, bridges) = hint::build(&self.hints, student, &teacher, [&few, &few], &mut rng)?;
         own.hints = hints;
         let layers: Vec<String> = if self.cache_hints {

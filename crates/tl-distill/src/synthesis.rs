@@ -1,6 +1,6 @@
 //! Transfer sets without any data.
 
-use crate::{Error, Result, cache::frozen};
+use crate::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,7 @@ impl Synthesis {
         if classes < 2 {
             return Err(Error::argument(WHAT, "classes", classes, "at least 2"));
         }
-        let teacher = frozen(teacher)?;
+        let teacher = teacher.frozen();
         let norms = norms(&teacher);
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let (mut parts, mut labels) = (Vec::new(), Vec::new());

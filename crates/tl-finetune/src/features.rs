@@ -221,12 +221,7 @@ impl Extract {
         data: &Dataset,
         forward: &(impl Fn(&M, &Tensor, &mut Ctx) -> tl_nn::Result<Tensor> + Sync),
     ) -> Result<Tensor> {
-        let mut model = model.clone();
-        // Without history; the buffers and adapters stay as they are.
-        model.for_each_param(|_, param| {
-            param.set_frozen(true);
-            Ok(())
-        })?;
+        let model = model.frozen();
         if self.batch == 0 || data.is_empty() {
             let got = format!("{} of {} samples", self.batch, data.len());
             return Err(Error::argument("extract", "batch", got, "at least one sample"));

@@ -80,16 +80,6 @@ pub(crate) fn samples(data: &Dataset) -> Vec<u64> {
     hash::of_samples(data)
 }
 
-/// A copy that keeps no history.
-pub(crate) fn frozen<M: Forward>(model: &M) -> Result<M> {
-    let mut model = model.clone();
-    model.for_each_param(|_, p| {
-        p.set_frozen(true);
-        Ok(())
-    })?;
-    Ok(model)
-}
-
 /// The model's outputs in evaluation mode, without history, 256 samples at a
 /// time.
 ///
@@ -101,7 +91,7 @@ pub fn outputs(model: &impl Forward, x: &Tensor) -> Result<Tensor> {
 
 /// The outputs, then the features of layers.
 fn outputs_and(model: &impl Forward, x: &Tensor, layers: &[String]) -> Result<Vec<Tensor>> {
-    let model = frozen(model)?;
+    let model = model.frozen();
     let n = x.size(0)?;
     if n == 0 {
         return Err(Error::argument("outputs", "samples", 0, "at least one"));

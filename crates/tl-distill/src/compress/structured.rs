@@ -1,6 +1,6 @@
 //! Whole neurons and channels that are taken out.
 
-use crate::{Error, Result, cache::frozen};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tl_nn::{Ctx, Forward, Glob, Indices, Module, ModuleExt, Tensor};
@@ -89,7 +89,7 @@ pub fn prune_structured<M: Forward>(
     }
     let smaller = without(model, &groups, &cuts)?;
     let masked = masked(model, &groups, &cuts)?;
-    let run = |m: &M| Ok::<_, Error>(frozen(m)?.forward(x, &mut Ctx::eval())?.detach());
+    let run = |m: &M| Ok::<_, Error>(m.frozen().forward(x, &mut Ctx::eval())?.detach());
     let same = match (run(&smaller), run(&masked)) {
         (Ok(a), Ok(b)) if a.dims() == b.dims() && a.is_finite() => {
             let off = a.sub(&b)?.abs().max(.., false)?.item()?;

@@ -96,7 +96,7 @@ impl Measured {
     pub fn of(name: &str, model: &impl Forward, test: &Dataset, teacher: &Tensor) -> Result<Self> {
         let logits = outputs(model, test.features())?;
         let labels = Indices::from(test.labels()?);
-        let frozen = crate::cache::frozen(model)?;
+        let frozen = model.frozen();
         let dict = model.state_dict();
         Ok(Self {
             name: name.to_owned(),

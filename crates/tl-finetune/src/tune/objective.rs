@@ -158,6 +158,7 @@ impl<M: Forward> Objective<M, Batch> for Step<'_, M> {
 
     fn validate(&mut self, model: &M) -> tl_nn::Result<Option<Metrics>> {
         let Some(data) = self.validation else { return Ok(None) };
+        let model = model.frozen();
         let logits = crate::extract(data, self.batch.max(32), |x, cx| model.forward(x, cx))?;
         let labels = data.labels().map_err(tl_nn::Error::other)?.into();
         let loss = CrossEntropy::new().loss(logits.features(), &labels)?.item()?;

@@ -3,7 +3,7 @@
 use super::{Bert, BertConfig, TextBatch, TextModel, WordPiece, read_config};
 use serde::Deserialize;
 use std::path::Path;
-use tl_nn::{Ctx, Result, Tensor};
+use tl_nn::{Ctx, ModuleExt, Result, Tensor};
 
 /// Sentences to vectors, as sentence-transformers does with all-MiniLM-L6-v2:
 /// tokens, [`Bert`], the mean over the tokens, length 1 (Reimers and Gurevych
@@ -86,10 +86,11 @@ impl SentenceEmbedder {
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
         let width = self.model.feature_size();
         let mut all = vec![0.0; tokens.len() * width];
+        let model = self.model.frozen();
         for places in order.chunks(self.batch.max(1)) {
             let batch: Vec<&Vec<usize>> = places.iter().map(|&i| &tokens[i]).collect();
             let batch = TextBatch::padded(&batch, self.tokenizer.pad_id())?;
-            let vectors = self.model.features(&batch, &mut Ctx::eval())?.detach().to_vec();
+            let vectors = model.features(&batch, &mut Ctx::eval())?.to_vec();
             for (&place, vector) in places.iter().zip(vectors.chunks_exact(width)) {
                 let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
                 let scale = if self.normalise { 1.0 / length } else { 1.0 };

@@ -164,6 +164,31 @@ pub trait ModuleExt: Module {
         set_frozen(self, pattern, false)
     }
 
+    /// A copy that shares all numbers and whose parameters are frozen: a pass
+    /// through it keeps nothing for derivatives, which saves memory and time where
+    /// none are asked for. Buffers stay as they are.
+    ///
+    /// ```
+    /// use rand::SeedableRng;
+    /// use tl_nn::{Ctx, Forward, Linear, ModuleExt, Tensor};
+    ///
+    /// # fn main() -> tl_nn::Result<()> {
+    /// let layer = Linear::new(3, 2, &mut rand_chacha::ChaCha8Rng::seed_from_u64(0));
+    /// let y = layer.frozen().forward(&Tensor::ones([1, 3]), &mut Ctx::eval())?;
+    /// assert!(!y.is_tracked());
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn frozen(&self) -> Self {
+        let mut copy = self.clone();
+        // Nothing can go wrong in it.
+        let _ = copy.for_each_param(|_, param| {
+            param.set_frozen(true);
+            Ok(())
+        });
+        copy
+    }
+
     /// A copy in which every trainable parameter is `f(path, tensor)`: with
     /// its history, so that gradients flow through. The inner step of
     /// meta-learning is `p - lr · g`.

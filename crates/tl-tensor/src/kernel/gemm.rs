@@ -37,14 +37,13 @@ impl<'a, E> Matrix<'a, E> {
 
 /// Multiply-adds from which on a product is spread over threads.
 const PARALLEL_FROM: usize = 1 << 19;
-/// Most strips that a product is spread over threads in, and fewest columns or
-/// rows of one: narrower ones would pack more than they multiply.
-const STRIPS: usize = 8;
+/// Most parts that a product is spread over threads in, and fewest rows or columns of
+/// one: narrower ones would pack more than they multiply.
+const PARTS: usize = 8;
 const NARROWEST: usize = 32;
-/// Columns from which on strips are of columns, however high they are.
-const WIDE: usize = 256;
-/// Rows of a tile of the kernel.
+/// Rows and columns of a tile of the kernel.
 const ROWS: usize = 6;
+const COLUMNS: usize = 16;
 /// Multiply-adds up to which a plain loop beats the packing of a large product.
 const SMALL: usize = 1 << 9;
 
@@ -90,15 +89,15 @@ pub(crate) fn gemm_rows<E: Elem>(
         small((m, k, n), a, b, out, add);
         return;
     }
-    let strip = if spread && m * k * n >= PARALLEL_FROM { strip((m, n)) } else { [m, n] };
-    let [down, across] = [m.div_ceil(strip[0]), n.div_ceil(strip[1])];
+    let part = if spread && m * k * n >= PARALLEL_FROM { part((m, n)) } else { [m, n] };
+    let [down, across] = [m.div_ceil(part[0]), n.div_ceil(part[1])];
     let out = Base(out.as_mut_ptr());
     parallel::collect(down * across, if spread { m * k * n } else { 0 }, |i| {
-        let (r, c) = (i / across * strip[0], i % across * strip[1]);
-        let (rows, columns) = (strip[0].min(m - r), strip[1].min(n - c));
+        let (r, c) = (i / across * part[0], i % across * part[1]);
+        let (rows, columns) = (part[0].min(m - r), part[1].min(n - c));
         // SAFETY: the assertions above show that every element addressed by the
         // strides lies inside its slice; `out` is borrowed uniquely and so does not
-        // overlap `a` and `b`, and no two strips share an element of it; `E` is
+        // overlap `a` and `b`, and no two parts share an element of it; `E` is
         // `f32` or `f64`, which `gemm` knows.
         unsafe {
             gemm::gemm(
@@ -129,7 +128,7 @@ pub(crate) fn gemm_rows<E: Elem>(
 /// Where a product is written.
 struct Base<E>(*mut E);
 
-// SAFETY: strips of one uniquely borrowed slice that do not overlap are written
+// SAFETY: parts of one uniquely borrowed slice that do not overlap are written
 // through it, which is as sending each of them.
 unsafe impl<E: Send> Sync for Base<E> {}
 
@@ -142,16 +141,25 @@ impl<E> Base<E> {
     }
 }
 
-/// Rows and columns of the strips that a product is spread over threads in. Strips
-/// of columns pack the left matrix again each, strips of rows the right one, which
-/// is the dearer unless it is narrow. By the shape alone, so that bits do not
-/// depend on the number of threads.
-fn strip((m, n): (usize, usize)) -> [usize; 2] {
-    if n >= WIDE || m <= 2 * n {
-        [m, n.div_ceil(STRIPS).max(NARROWEST).next_multiple_of(16)]
-    } else {
-        [m.div_ceil(STRIPS / 2).max(NARROWEST).next_multiple_of(ROWS), n]
-    }
+/// Rows and columns of the parts that a product is spread over threads in. Each packs
+/// its own rows and columns, so of all ways to cut it into [`PARTS`] it is the one with
+/// the largest parts on both sides; columns are the dearer ones, since they fill the
+/// vectors. By the shape alone, so that bits do not depend on the number of threads.
+fn part((m, n): (usize, usize)) -> [usize; 2] {
+    let cut = |down: usize| {
+        let (rows, columns) = (m.div_ceil(down), n.div_ceil(PARTS / down));
+        [
+            rows.max(NARROWEST).next_multiple_of(ROWS),
+            columns.max(NARROWEST).next_multiple_of(COLUMNS),
+        ]
+    };
+    // What is packed for every multiply-add, and whether threads would wait.
+    let cost = |[rows, columns]: [usize; 2]| {
+        let few = m.div_ceil(rows) * n.div_ceil(columns) < PARTS / 2;
+        (few, 2.0 / rows.min(m) as f64 + 1.0 / columns.min(n) as f64)
+    };
+    let better = |a: [usize; 2], b: [usize; 2]| if cost(b) < cost(a) { b } else { a };
+    [2, 4, 8].map(cut).into_iter().fold(cut(1), better)
 }
 
 /// Products too small to be worth packing.

@@ -21,6 +21,8 @@ use crate::{Elem, Value, buffer::Buffer};
 use std::{ops::Range, sync::Arc};
 
 #[cfg(target_arch = "x86_64")]
+mod avx;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod fast;
 mod transform;
@@ -39,8 +41,9 @@ const SHARED_CACHE: usize = 1 << 21;
 const FEWEST: usize = 96;
 /// Tiles below which a product of windows is better.
 const FEW: usize = 16;
-/// Channels from which on the products outweigh the transforms. Without AVX-512 these
-/// take longer, above all of short lines: channels times columns must reach this then.
+/// Channels from which on the products outweigh the transforms. Where [`fast`] has none
+/// for this shape, they take longer, above all of short lines: channels times columns
+/// must reach this then.
 const CHANNELS: usize = 16;
 const CHANNELS_BY_COLUMNS: usize = 1024;
 /// Numbers of the transformed weight up to which every part of a sum has its own.
@@ -83,7 +86,8 @@ impl Plan {
     pub(super) fn of(g: &Geometry) -> Option<Self> {
         let plan = Self::where_it_fits(g)?;
         let channels = plan.from.channels.min(plan.to.channels);
-        let outweighed = fast::available() || channels * g.windows.out[1] >= CHANNELS_BY_COLUMNS;
+        let outweighed =
+            fast::available(&plan) || channels * g.windows.out[1] >= CHANNELS_BY_COLUMNS;
         outweighed.then_some(plan)
     }
 
@@ -176,6 +180,13 @@ impl Plan {
             Some((image, first, count, at))
         })
     }
+}
+
+/// The first tiles of the fours that cover a line of `across` tiles: the last
+/// one overlaps the one before where they do not fit.
+#[cfg(target_arch = "x86_64")]
+fn fours(across: usize) -> impl Iterator<Item = usize> {
+    (0..across.div_ceil(4)).map(move |i| (4 * i).min(across.saturating_sub(4)))
 }
 
 /// Calls `f` for every index, in parallel if `spread`.

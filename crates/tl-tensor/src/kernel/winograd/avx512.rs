@@ -8,7 +8,7 @@
 //!
 //! [`transform`]: super::transform
 
-use super::{PLACES, Plan};
+use super::{PLACES, Plan, fours};
 use crate::kernel::disjoint::Disjoint;
 use std::{arch::x86_64::*, ops::Range};
 
@@ -104,12 +104,6 @@ impl Out<'_> {
             }
         }
     }
-}
-
-/// The first tiles of the fours that cover a line of `across` tiles: the last
-/// one overlaps the one before where they do not fit.
-fn fours(across: usize) -> impl Iterator<Item = usize> {
-    (0..across.div_ceil(4)).map(move |i| (4 * i).min(across.saturating_sub(4)))
 }
 
 /// `Bᵀ d B` of a block's tiles in one map of every image.

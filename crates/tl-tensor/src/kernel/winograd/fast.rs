@@ -5,18 +5,19 @@ use crate::{Elem, kernel::disjoint::Disjoint};
 use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
-use super::avx512;
+use super::{avx, avx512};
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::disjoint::{cast, cast_mut};
 
 /// Whether transforms of `f32` cost little beside the products.
-pub(super) fn available() -> bool {
+pub(super) fn available(plan: &Plan) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        avx512::available()
+        avx512::available() || avx::available(plan.tiles[1])
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
+        let _ = plan;
         false
     }
 }
@@ -32,12 +33,18 @@ macro_rules! tiles {
             places: [&mut [E]; PLACES],
         ) {
             #[cfg(target_arch = "x86_64")]
-            if avx512::available()
+            if available(plan)
                 && let Some(maps) = cast(maps)
             {
                 let places = places.map(|place| cast_mut(place).unwrap_or_default());
                 // SAFETY: the machine has the instructions.
-                unsafe { avx512::$name(plan, maps, channel, rows, places) };
+                unsafe {
+                    if avx512::available() {
+                        avx512::$name(plan, maps, channel, rows, places);
+                    } else {
+                        avx::$name(plan, maps, channel, rows, places);
+                    }
+                }
                 return;
             }
             transform::$name(plan, maps, channel, rows, places);
@@ -61,13 +68,19 @@ pub(super) unsafe fn output_maps<E: Elem>(
     out: &Disjoint<'_, E>,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if avx512::available()
+    if available(plan)
         && let Some(out) = out.cast()
         && let Some(&[bias]) = cast(&[bias])
     {
         let m = m.map(|place| cast(place).unwrap_or_default());
         // SAFETY: the machine has the instructions; the lines are ours.
-        unsafe { avx512::output_maps(plan, m, channel, rows, bias, &out) };
+        unsafe {
+            if avx512::available() {
+                avx512::output_maps(plan, m, channel, rows, bias, &out);
+            } else {
+                avx::output_maps(plan, m, channel, rows, bias, &out);
+            }
+        }
         return;
     }
     // SAFETY: handed on.

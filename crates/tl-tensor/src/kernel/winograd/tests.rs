@@ -101,6 +101,69 @@ fn all_passes_agree_with_plain_sums() {
     }
 }
 
+/// The 16 places of a channel's tiles, as `fill` writes them.
+#[cfg(target_arch = "x86_64")]
+fn places_by(tiles: usize, fill: impl FnOnce([&mut [f32]; PLACES])) -> Vec<f32> {
+    let mut all = vec![f32::NAN; PLACES * tiles];
+    let mut chunks = all.chunks_exact_mut(tiles);
+    fill(std::array::from_fn(|_| chunks.next().unwrap()));
+    all
+}
+
+/// The ways that a machine prefers to others are tested on all that have them.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn transforms_with_avx_agree_with_plain_loops() {
+    let close = |what: &str, got: &[f32], want: &[f32]| {
+        for (i, (a, b)) in got.iter().zip(want).enumerate() {
+            let same = (a - b).abs() < 1e-5 || a.is_nan() && b.is_nan();
+            assert!(same, "{what}[{i}]: {a}, not {b}");
+        }
+    };
+    let widths = (7..20).flat_map(|width| (0..3).map(move |padding| (width, padding)));
+    for (width, padding) in widths {
+        let plan = Plan::where_it_fits(&geometry(3, [16, 17], [9, width], padding)).unwrap();
+        if !avx::available(plan.tiles[1]) {
+            continue;
+        }
+        // From within the first image to within the last one.
+        let rows = 1..plan.rows() - 1;
+        let tiles = rows.len() * plan.tiles[1];
+        let narrow = |x: Vec<f64>| -> Vec<f32> { x.iter().map(|&x| x as f32).collect() };
+        let x = narrow(waves(3 * 16 * 9 * width, 0.37));
+        let grad = narrow(waves(3 * 17 * plan.to.size[0] * plan.to.size[1], 0.59));
+        for channel in [0, 5] {
+            // SAFETY: the machine has the instructions.
+            let got = places_by(tiles, |places| unsafe {
+                avx::input_tiles(&plan, &x, channel, rows.clone(), places);
+            });
+            let want = places_by(tiles, |places| {
+                transform::input_tiles(&plan, &x, channel, rows.clone(), places);
+            });
+            close("input", &got, &want);
+            // SAFETY: as above.
+            let got = places_by(tiles, |places| unsafe {
+                avx::gradient_tiles(&plan, &grad, channel, rows.clone(), places);
+            });
+            let want = places_by(tiles, |places| {
+                transform::gradient_tiles(&plan, &grad, channel, rows.clone(), places);
+            });
+            close("gradient", &got, &want);
+
+            let m: [&[f32]; PLACES] = std::array::from_fn(|i| &want[i * tiles..][..tiles]);
+            let (mut got, mut want) = (vec![f32::NAN; grad.len()], vec![f32::NAN; grad.len()]);
+            // SAFETY: as above; no one else has these slices.
+            unsafe {
+                let into = Disjoint::new(&mut got);
+                avx::output_maps(&plan, m, channel, rows.clone(), 0.5, &into);
+                let into = Disjoint::new(&mut want);
+                transform::output_maps(&plan, m, channel, rows.clone(), 0.5, &into);
+            }
+            close("output", &got, &want);
+        }
+    }
+}
+
 #[test]
 fn other_kernels_are_left_to_others() {
     let good = geometry(9, [16, 16], [7, 5], 1);
