@@ -44,10 +44,11 @@ impl<const N: usize> Columns<N> {
     #[target_feature(enable = "avx")]
     fn of(&self, line: &[f32]) -> [__m128; N] {
         let mut vectors = [_mm_setzero_ps(); N];
-        for i in 0..N {
-            let from = line.as_ptr().wrapping_offset(self.from[i]);
+        for (vector, (&from, &inside)) in vectors.iter_mut().zip(self.from.iter().zip(&self.inside))
+        {
+            let from = line.as_ptr().wrapping_offset(from);
             // SAFETY: only lanes of the mask are read, which are columns of the line.
-            vectors[i] = unsafe { _mm_maskload_ps(from, self.inside[i]) };
+            *vector = unsafe { _mm_maskload_ps(from, inside) };
         }
         vectors
     }
