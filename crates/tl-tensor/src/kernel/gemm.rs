@@ -263,6 +263,9 @@ mod tests {
             (17, 9, 33),
             (40, 70, 20),
             (130, 60, 90),
+            // Shared out in parts of rows, and of columns.
+            (410, 50, 41),
+            (41, 50, 410),
         ] {
             let a: Vec<f64> = (0..m * k).map(|i| (i as f64 * 0.37).sin()).collect();
             let b: Vec<f64> = (0..k * n).map(|i| (i as f64 * 0.73).cos()).collect();
