@@ -10,7 +10,7 @@
 
 use super::{PLACES, Plan, fours};
 use crate::kernel::disjoint::Disjoint;
-use std::{arch::x86_64::*, ops::Range};
+use std::{arch::x86_64::*, marker::PhantomData, ops::Range};
 
 /// Whether this machine has what the functions here need, and lines of `across`
 /// tiles are long enough.
@@ -62,15 +62,17 @@ fn every_other(a: __m128, b: __m128) -> [__m128; 2] {
 }
 
 /// Where the tiles of one channel go.
-struct Out {
+struct Out<'a> {
     places: [*mut f32; PLACES],
     tiles: usize,
+    borrow: PhantomData<&'a mut [f32]>,
 }
 
-impl Out {
-    fn new(mut places: [&mut [f32]; PLACES]) -> Self {
+impl<'a> Out<'a> {
+    fn new(mut places: [&'a mut [f32]; PLACES]) -> Self {
         let tiles = places.iter().map(|place| place.len()).min().unwrap_or(0);
-        Self { places: std::array::from_fn(|i| places[i].as_mut_ptr()), tiles }
+        let places = std::array::from_fn(|i| places[i].as_mut_ptr());
+        Self { places, tiles, borrow: PhantomData }
     }
 
     /// Stores the places of four tiles from `at` on.
