@@ -49,9 +49,8 @@ struct Flags {
 
 fn main() -> Outcome {
     let flags = Flags::parse();
-    let Args { json, quick, .. } = &flags.shared;
     match &flags.shared.data {
-        Some(folder) => omniglot::run(folder, &flags.only, *quick, json.as_deref()),
+        Some(folder) => omniglot::run(folder, &flags.only, &flags.shared),
         None if flags.sinusoid => sinusoid::run(&flags.shared, flags.meta_steps),
         None => garments(&flags.shared),
     }

@@ -7,7 +7,8 @@
 //! 5 % of their labels.
 //!
 //! `cargo run --release --example self_supervised`; with `--data target/data` on
-//! all pictures of MNIST and Fashion-MNIST.
+//! all pictures of MNIST and Fashion-MNIST, and on messages of news groups if
+//! `tools/fetch-models` has brought the sentence encoder.
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 #[path = "../shared/mod.rs"]
@@ -17,6 +18,7 @@ mod judge;
 mod nets;
 mod pictures;
 mod tables;
+mod texts;
 
 use clap::Parser;
 use judge::{Scaled, Supervised, features, probe};
@@ -38,12 +40,15 @@ use std::{
 use transfer_learning::{
     data::{Dataset, read::idx, samples, transform::Compose},
     nn::{Sequential, metric::Trials, shallow::Pca},
-    ssl::{Method, Pretrain},
+    ssl::{Error, Method, Pretrain},
     tensor::Tensor,
 };
 
 const GARMENTS: &str = "garments (Fashion-MNIST)";
 const DIGITS: &str = "digits (MNIST)";
+const MESSAGES: &str = "messages (20 Newsgroups)";
+/// Where `tools/fetch-models` leaves the encoder of sentences.
+const SENTENCES: &str = "target/models/all-MiniLM-L6-v2";
 
 /// The flags.
 #[derive(Parser)]
@@ -55,7 +60,7 @@ struct Flags {
     only: String,
     /// Only these methods of pre-training pictures, by name, such as `VICReg,BYOL`.
     /// Default: SimCLR on embedded data; on all pictures also VICReg, BYOL, and a
-    /// masked autoencoder.
+    /// masked autoencoder. `none` leaves what needs no pre-training.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     methods: Vec<String>,
 }
@@ -80,6 +85,8 @@ struct Effort {
     batch: usize,
     /// From scratch and from pre-trained weights alike.
     supervised: Supervised,
+    /// And from scratch alone, where there are labels enough to learn from for longer.
+    longer: Option<Supervised>,
 }
 
 impl Effort {
@@ -92,12 +99,13 @@ impl Effort {
         ];
         let steps = if args.quick { 20 } else { 200 };
         let supervised = Supervised { steps, lr: 3e-3 };
+        let longer = args.data.is_some().then_some(Supervised { steps: 5 * steps, lr: 3e-3 });
         let (shots, epochs, batch) = match (&args.data, args.quick) {
             (_, true) => (vec![5], 1, 128),
             (None, false) => (vec![1, 5, 20], 30, 128),
             (Some(_), false) => (vec![10, 50, 100], 3, 256),
         };
-        Self { methods, shots, epochs, batch, supervised }
+        Self { methods, shots, epochs, batch, supervised, longer }
     }
 }
 
@@ -113,8 +121,16 @@ fn main() -> Outcome {
     kinds.retain(|kind| kind.name.contains(&only));
     let mut tables = vec![("tumours", samples::breast_cancer()), ("wines", samples::wine())];
     tables.retain(|(name, _)| name.contains(&only));
+    let model = Path::new(SENTENCES);
+    let groups = match &args.data {
+        Some(data) if MESSAGES.contains(&only) && model.exists() => {
+            Some(texts::Groups::open(model, data, args.quick)?)
+        }
+        _ => None,
+    };
     let seeds = args.seeds();
-    let bar = bar::over(seeds as usize * (kinds.len() + tables.len()));
+    let jobs = kinds.len() + tables.len() + usize::from(groups.is_some());
+    let bar = bar::over(seeds as usize * jobs);
 
     let mut page = Page::new("Self-supervised learning: many pictures without labels, a few with");
     let mut rows = Vec::new();
@@ -122,13 +138,23 @@ fn main() -> Outcome {
         let name = |k: &usize| format!("{}, {k} labels a class", kind.name);
         let mut all: Vec<Trials> =
             effort.shots.iter().map(|k| Trials::new(&name(k), "accuracy")).collect();
+        let mut methods = effort.methods.clone();
         let mut first = None;
+        page.heading(kind.name);
         for seed in 0..seeds {
-            let net = one_seed(kind, &effort, seed, &mut all)?;
-            first.get_or_insert(net);
+            let (net, stopped) = one_seed(kind, &effort, &methods, seed, &mut all)?;
+            first = first.or(net);
+            for (name, why) in stopped {
+                methods.retain(|(other, _)| *other != name);
+                for trials in &mut all {
+                    trials.ways.retain(|way| !way.name.starts_with(name));
+                }
+                let note = format!("{}: no row for {name}: {why}", kind.name);
+                bar.suspend(|| println!("{note}"));
+                page.text(&note);
+            }
             bar.inc(1);
         }
-        page.heading(kind.name);
         pictures::views(&mut page, &kind.train, &(kind.views)())?;
         if let Some(net) = &first {
             show_neighbours(&mut page, kind, net)?;
@@ -143,6 +169,18 @@ fn main() -> Outcome {
         }
         page.heading(name);
         report(&mut page, &mut rows, &[trials])?;
+    }
+    if let Some(groups) = &groups {
+        let shots = if args.quick { &texts::SHOTS[1..2] } else { &texts::SHOTS };
+        let name = |k: &usize| format!("{MESSAGES}, {k} labels a group");
+        let mut all: Vec<Trials> =
+            shots.iter().map(|k| Trials::new(&name(k), "accuracy")).collect();
+        for seed in 0..seeds {
+            groups.run(shots, seed, &mut all)?;
+            bar.inc(1);
+        }
+        page.heading(MESSAGES);
+        report(&mut page, &mut rows, &all)?;
     }
     bar.finish_and_clear();
 
@@ -182,8 +220,14 @@ fn kinds(data: Option<&Path>) -> Outcome<[Kind; 2]> {
     ])
 }
 
-/// All ways with one seed; the encoder of the first method.
-fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outcome<Sequential> {
+/// All ways with one seed; the encoder of the first method, and methods that collapsed.
+fn one_seed(
+    kind: &Kind,
+    effort: &Effort,
+    methods: &[(&'static str, Method)],
+    seed: u64,
+    all: &mut [Trials],
+) -> Outcome<(Option<Sequential>, Vec<(&'static str, Error)>)> {
     let Kind { train, test, views, gentle, .. } = kind;
     let few: Vec<Dataset> = effort
         .shots
@@ -196,6 +240,12 @@ fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outc
         let start = Instant::now();
         let reached = effort.supervised.fit(&encoder(seed), few, test, gentle(), seed)?;
         trials.push("from scratch", reached, start.elapsed().as_secs_f64());
+        if let Some(longer) = effort.longer {
+            let start = Instant::now();
+            let reached = longer.fit(&encoder(seed), few, test, gentle(), seed)?;
+            let name = format!("from scratch, {} steps", longer.steps);
+            trials.push(&name, reached, start.elapsed().as_secs_f64());
+        }
     }
     let judge = |name: &str,
                  of: &dyn Fn(&Tensor) -> Outcome<Tensor>,
@@ -216,12 +266,19 @@ fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outc
     judge("principal components + logistic", &components, start, all)?;
     let random = encoder(seed);
     judge("random encoder + logistic", &|x| features(&random, x), Instant::now(), all)?;
-    let mut first = None;
-    for (name, method) in &effort.methods {
+    let (mut first, mut stopped) = (None, Vec::new());
+    for (name, method) in methods {
         let start = Instant::now();
         let mut net = encoder(seed);
         let run = Pretrain::new(*method).epochs(effort.epochs).batch(effort.batch).seed(seed);
-        run.fit(&mut net, train, &views())?;
+        match run.fit(&mut net, train, &views()) {
+            Ok(_) => {}
+            Err(why @ Error::Collapsed { .. }) => {
+                stopped.push((*name, why));
+                continue;
+            }
+            Err(other) => return Err(other.into()),
+        }
         judge(&format!("{name} + logistic"), &|x| features(&net, x), start, all)?;
         for (few, trials) in few.iter().zip(&mut *all) {
             let reached = effort.supervised.fit(&net, few, test, gentle(), seed)?;
@@ -230,7 +287,7 @@ fn one_seed(kind: &Kind, effort: &Effort, seed: u64, all: &mut [Trials]) -> Outc
         }
         first.get_or_insert(net);
     }
-    first.ok_or_else(|| "no method".into())
+    Ok((first, stopped))
 }
 
 fn show_neighbours(page: &mut Page, kind: &Kind, net: &Sequential) -> Outcome {

@@ -3,6 +3,7 @@
 use crate::{
     Elem, Error, Result, Shape, Value,
     autograd::{NodeRef, Op, new_leaf, record},
+    kernel::reduce,
 };
 use std::{
     fmt,
@@ -115,7 +116,7 @@ impl<E: Elem> Tensor<E> {
     /// Whether every element is neither NaN nor infinite.
     pub fn is_finite(&self) -> bool {
         let value = self.value.contiguous();
-        value.raw()[..value.numel()].iter().all(|x| x.is_finite())
+        reduce::all_finite(&value.raw()[..value.numel()])
     }
 
     /// A new variable with these numbers: gradients can be asked for it.
@@ -170,6 +171,19 @@ impl<E: Elem> Tensor<E> {
     /// the change but this tensor. For optimisers: the history is kept as it is.
     pub fn update_in_place(&mut self, change: impl FnOnce(&mut [E])) {
         change(self.value.make_mut());
+    }
+
+    /// As [`update_in_place`](Self::update_in_place), for a change that can read the old
+    /// numbers in one place and write the new ones in another: `change(old, new)` gets
+    /// `Some(old)` where the storage is shared, and must then write all of `new`; without
+    /// `old`, `new` holds the numbers. That spares a pass over large tensors.
+    pub fn update_from(&mut self, change: impl FnOnce(Option<&[E]>, &mut [E])) {
+        if let Some(own) = self.value.unique_mut() {
+            return change(None, own);
+        }
+        let old = self.value.contiguous();
+        let old = &old.raw()[..self.numel()];
+        self.value = Value::build(*self.shape(), |new| change(Some(old), new));
     }
 }
 

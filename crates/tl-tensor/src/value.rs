@@ -101,7 +101,8 @@ impl<E: Elem> Value<E> {
     /// All storage from the first element on.
     #[inline]
     pub(crate) fn raw(&self) -> &[E] {
-        &self.buffer.as_slice()[self.offset..]
+        // A view without elements may begin beyond what there is.
+        self.buffer.as_slice().get(self.offset..).unwrap_or_default()
     }
 
     /// What `make` makes of the elements in row-major order, kept with them

@@ -135,6 +135,38 @@ fn the_same_bits_for_any_number_of_threads() {
 }
 
 #[test]
+fn an_update_is_seen_by_nobody_who_had_the_numbers_before() {
+    let double = |old: Option<&[f64]>, new: &mut [f64]| {
+        if let Some(old) = old {
+            new.copy_from_slice(old);
+        }
+        new.iter_mut().for_each(|x| *x *= 2.0);
+    };
+    // Small tensors lie within their storage, larger ones on the heap.
+    for n in [3, 40] {
+        let mut x = Tensor::<f64>::arange(0.0, n as f64, 1.0).unwrap();
+        x.update_from(|old, new| {
+            assert!(old.is_none());
+            double(old, new);
+        });
+        let (clone, turned) = (x.clone(), x.reshape([1, n]).unwrap().t().unwrap());
+        let mut view = turned.clone();
+        for shared in [&mut x, &mut view] {
+            shared.update_from(|old, new| {
+                assert!(old.is_some());
+                double(old, new);
+            });
+        }
+        for i in 0..n {
+            assert_eq!(x.to_vec()[i], 4.0 * i as f64);
+            assert_eq!(view.to_vec()[i], 4.0 * i as f64);
+            assert_eq!(clone.to_vec()[i], 2.0 * i as f64);
+        }
+        assert_eq!(view.dims(), [n, 1]);
+    }
+}
+
+#[test]
 fn reversal_and_stops() {
     let x = T::scalar(3.0).requires_grad();
     let back = x.square().gradient_reversal(0.5).backward().unwrap();

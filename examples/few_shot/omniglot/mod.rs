@@ -12,6 +12,7 @@ use crate::{
     draw,
     shared::{
         Outcome,
+        args::Args,
         page::Page,
         rows::{self, Row, Side},
         table::Table,
@@ -52,11 +53,13 @@ impl World {
     }
 }
 
-/// What is kept: "method, 5-way 1-shot" to both protocols and seconds.
+/// What is kept: "method, 5-way 1-shot" (and the seed, but for the first) to both
+/// protocols and seconds.
 type Results = BTreeMap<String, (Both, f64)>;
 
 /// Trains and tests these methods, all if none is named.
-pub fn run(data: &Path, only: &[Method], quick: bool, json: Option<&Path>) -> Outcome {
+pub fn run(data: &Path, only: &[Method], args: &Args) -> Outcome {
+    let quick = args.quick;
     let practice = data::read(&data.join("images_train"))?;
     let unseen = data::read(&data.join("images_katakana"))?;
     println!(
@@ -81,17 +84,16 @@ pub fn run(data: &Path, only: &[Method], quick: bool, json: Option<&Path>) -> Ou
         Ok(text) => serde_json::from_slice(&text)?,
         Err(_) => Results::new(),
     };
-    for setting in SETTINGS {
-        for method in Method::ALL {
-            if !only.is_empty() && !only.contains(&method) {
-                continue;
-            }
-            let key = key(method, setting);
+    let wanted = |method: &Method| only.is_empty() || only.contains(method);
+    for seed in 0..args.seeds.unwrap_or(1) {
+        let jobs = SETTINGS.iter().flat_map(|s| Method::ALL.map(|m| (*s, m)));
+        for (setting, method) in jobs.filter(|(_, method)| wanted(method)) {
+            let key = key(method, setting, seed);
             if results.contains_key(&key) {
                 continue;
             }
             let start = Instant::now();
-            let both = Job { world: &world, method, setting, seed: 0 }.run()?;
+            let both = Job { world: &world, method, setting, seed }.run()?;
             println!("{key}\n{both}");
             results.insert(key, (both, start.elapsed().as_secs_f64()));
             // As a whole or not at all.
@@ -100,11 +102,45 @@ pub fn run(data: &Path, only: &[Method], quick: bool, json: Option<&Path>) -> Ou
             std::fs::rename(fresh, &kept)?;
         }
     }
-    show(&results, json)
+    show(&results, args.json.as_deref())
 }
 
-fn key(method: Method, Setting { way, shot }: Setting) -> String {
-    format!("{}, {way}-way {shot}-shot", method.name())
+fn key(method: Method, Setting { way, shot }: Setting, seed: u64) -> String {
+    let first = format!("{}, {way}-way {shot}-shot", method.name());
+    if seed == 0 { first } else { format!("{first}, seed {seed}") }
+}
+
+/// A method in a setting, over all seeds that there are.
+struct Line {
+    inductive: Summary,
+    transductive: Summary,
+    seeds: usize,
+    /// Of all seeds together.
+    seconds: f64,
+}
+
+impl Line {
+    /// Of several seeds the mean and its interval over seeds, of one that over tasks.
+    fn of(results: &Results, method: Method, setting: Setting) -> Outcome<Option<Self>> {
+        let seeds = (0..).map_while(|seed| results.get(&key(method, setting, seed)));
+        let all: Vec<&(Both, f64)> = seeds.collect();
+        let over = |of: fn(&Both) -> Summary| -> Outcome<Summary> {
+            let each: Vec<Summary> = all.iter().map(|(both, _)| of(both)).collect();
+            match each[..] {
+                [one] => Ok(one),
+                _ => Ok(Summary::of(&each.iter().map(|s| s.mean).collect::<Vec<_>>())?),
+            }
+        };
+        if all.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            inductive: over(|both| both.inductive.last())?,
+            transductive: over(|both| both.transductive.last())?,
+            seeds: all.len(),
+            seconds: all.iter().map(|(_, seconds)| seconds).sum(),
+        }))
+    }
 }
 
 fn show(results: &Results, json: Option<&Path>) -> Outcome {
@@ -112,22 +148,27 @@ fn show(results: &Results, json: Option<&Path>) -> Outcome {
     let mut rows = Vec::new();
     for setting in SETTINGS {
         let heading = format!("{}-way {}-shot", setting.way, setting.shot);
-        let mut table = Table::new(["method", "inductive", "transductive"]);
-        let baseline = results.get(&key(Method::Pixels, setting));
+        let mut table = Table::new(["method", "seeds", "inductive", "transductive"]);
+        let baseline = Line::of(results, Method::Pixels, setting)?;
         for method in Method::ALL {
-            let Some((both, seconds)) = results.get(&key(method, setting)) else { continue };
-            let (one, all) = (both.inductive.last(), both.transductive.last());
-            table.row([method.name().to_owned(), one.to_string(), all.to_string()]);
-            let Some((pixels, _)) = baseline.filter(|_| method != Method::Pixels) else { continue };
-            let side = |name: &str, s: Summary| Side::new(name, s);
+            let Some(line) = Line::of(results, method, setting)? else { continue };
+            table.row([
+                method.name().to_owned(),
+                line.seeds.to_string(),
+                line.inductive.to_string(),
+                line.transductive.to_string(),
+            ]);
+            let Some(pixels) = baseline.as_ref().filter(|_| method != Method::Pixels) else {
+                continue;
+            };
             rows.push(Row {
                 technique: format!("meta-learning: {}", method.name()),
                 data: format!("Omniglot, {heading}, inductive"),
                 metric: "accuracy".to_owned(),
-                baseline: side(Method::Pixels.name(), pixels.inductive.last()),
-                result: side(method.name(), one),
-                seeds: 1,
-                seconds: *seconds,
+                baseline: Side::new(Method::Pixels.name(), pixels.inductive),
+                result: Side::new(method.name(), line.inductive),
+                seeds: line.seeds as u64,
+                seconds: line.seconds,
             });
         }
         println!("\n{heading}");
@@ -135,7 +176,7 @@ fn show(results: &Results, json: Option<&Path>) -> Outcome {
         page.heading(&heading);
         page.table(&table);
     }
-    let note = "Intervals are over 600 test tasks of one training run.";
+    let note = "Intervals are over seeds of training; of a single one over 600 test tasks.";
     println!("\n{note}");
     page.text(note);
     draw::save(page)?;

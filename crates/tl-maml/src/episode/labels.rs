@@ -34,12 +34,15 @@ pub struct Tasks {
     weights: Option<Vec<f64>>,
     groups: Option<Vec<usize>>,
     rotations: usize,
+    mirrored: bool,
 }
 
-/// A class of an episode: one of the data, turned by quarter turns.
+/// A class of an episode: one of the data, as in a mirror or not, then turned by
+/// quarter turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Class {
     label: usize,
+    mirrored: bool,
     turns: usize,
 }
 
@@ -59,6 +62,7 @@ impl Tasks {
             weights: None,
             groups: None,
             rotations: 1,
+            mirrored: false,
         })
     }
 
@@ -144,10 +148,21 @@ impl Tasks {
     pub fn rotated(mut self) -> Result<Self> {
         match self.data.sample_shape() {
             [_, h, w] if h == w => self.rotations = 4,
-            other => {
-                let got = other.to_vec();
-                return Err(Error::argument("tasks", "samples", got, "square images [c, h, h]"));
-            }
+            other => return Err(not_images(other, "square images [c, h, h]")),
+        }
+        Ok(self)
+    }
+
+    /// Makes two classes of each, its images `[c, h, w]` and what a mirror shows
+    /// of them; with [`Tasks::rotated`] eight. Only where that is another thing:
+    /// letters seldom are their own mirror image, faces are.
+    ///
+    /// # Errors
+    /// Samples that are not images.
+    pub fn mirrored(mut self) -> Result<Self> {
+        match self.data.sample_shape() {
+            [_, _, _] => self.mirrored = true,
+            other => return Err(not_images(other, "images [c, h, w]")),
         }
         Ok(self)
     }
@@ -194,7 +209,14 @@ impl Tasks {
         let weight = |label: usize| self.weights.as_ref().map_or(1.0, |w| w[label]);
         (0..self.members.len())
             .filter(|&label| self.members[label].len() >= samples && weight(label) > 0.0)
-            .flat_map(|label| (0..self.rotations).map(move |turns| Class { label, turns }))
+            .flat_map(|label| {
+                let turns = 0..self.rotations * (1 + usize::from(self.mirrored));
+                turns.map(move |i| Class {
+                    label,
+                    mirrored: i >= self.rotations,
+                    turns: i % self.rotations,
+                })
+            })
             .collect()
     }
 
@@ -246,7 +268,7 @@ impl Tasks {
         let (mut features, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
         for (number, (class, samples)) in parts.iter().enumerate() {
             let rows = self.data.select(samples)?;
-            features.push(turned(rows.features(), class.turns)?);
+            features.push(class.seen(rows.features())?);
             labels.extend(std::iter::repeat_n(number, samples.len()));
             indices.extend_from_slice(samples);
         }
@@ -254,10 +276,7 @@ impl Tasks {
             .iter()
             .map(|(class, _)| {
                 let name = self.data.class_names().get(class.label).cloned().unwrap_or_default();
-                match class.turns {
-                    0 => name,
-                    turns => format!("{name}, turned by {}°", 90 * turns),
-                }
+                class.named(name)
             })
             .collect();
         let features = Tensor::cat(&features.iter().collect::<Vec<_>>(), 0)?;
@@ -289,14 +308,33 @@ impl TaskSource for Tasks {
     }
 }
 
-/// Images turned anticlockwise by quarter turns.
-fn turned(images: &Tensor, turns: usize) -> Result<Tensor> {
-    Ok(match turns {
-        1 => images.transpose(-2, -1)?.flip(-2)?,
-        2 => images.flip([-2, -1])?,
-        3 => images.transpose(-2, -1)?.flip(-1)?,
-        _ => images.clone(),
-    })
+impl Class {
+    /// Images of the label as this class has them: mirrored, then turned
+    /// anticlockwise.
+    fn seen(self, images: &Tensor) -> Result<Tensor> {
+        let images = if self.mirrored { images.flip(-1)? } else { images.clone() };
+        Ok(match self.turns {
+            1 => images.transpose(-2, -1)?.flip(-2)?,
+            2 => images.flip([-2, -1])?,
+            3 => images.transpose(-2, -1)?.flip(-1)?,
+            _ => images,
+        })
+    }
+
+    /// A name for it, from that of the label.
+    fn named(self, mut name: String) -> String {
+        if self.mirrored {
+            name += ", mirrored";
+        }
+        match self.turns {
+            0 => name,
+            turns => format!("{name}, turned by {}°", 90 * turns),
+        }
+    }
+}
+
+fn not_images(shape: &[usize], expected: &'static str) -> Error {
+    Error::argument("tasks", "samples", shape.to_vec(), expected)
 }
 
 /// Parts of a data set with disjoint classes, of `counts` classes each: classes
@@ -400,10 +438,12 @@ mod tests {
     }
 
     #[test]
-    fn turns_make_classes() {
-        let tasks = Tasks::from_labels(&data(1)).unwrap().way(4).query(1).rotated().unwrap();
+    fn turns_and_mirrors_make_classes() {
+        let tasks = Tasks::from_labels(&data(1)).unwrap().way(8).query(1);
+        let tasks = tasks.rotated().unwrap().mirrored().unwrap();
         let task = tasks.task(0, 0).unwrap();
-        for (row, name) in (0..4).zip(match &task.support.targets {
+        let mut seen = Vec::new();
+        for (row, name) in (0..8).zip(match &task.support.targets {
             Targets::Classes { names, .. } => names.to_vec(),
             _ => Vec::new(),
         }) {
@@ -415,10 +455,20 @@ mod tests {
                 "class 0" => [0.0, 1.0, 2.0, 3.0],
                 "class 0, turned by 90°" => [1.0, 3.0, 0.0, 2.0],
                 "class 0, turned by 180°" => [3.0, 2.0, 1.0, 0.0],
-                _ => [2.0, 0.0, 3.0, 1.0],
+                "class 0, turned by 270°" => [2.0, 0.0, 3.0, 1.0],
+                // The image 1 0 / 3 2, turned anticlockwise.
+                "class 0, mirrored" => [1.0, 0.0, 3.0, 2.0],
+                "class 0, mirrored, turned by 90°" => [0.0, 2.0, 1.0, 3.0],
+                "class 0, mirrored, turned by 180°" => [2.0, 3.0, 0.0, 1.0],
+                "class 0, mirrored, turned by 270°" => [3.0, 1.0, 2.0, 0.0],
+                other => panic!("{other}"),
             };
             assert_eq!(relative, expected, "{name}");
+            seen.push(name);
         }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 8);
     }
 
     #[test]
@@ -429,6 +479,11 @@ mod tests {
         assert!(say(base.clone().way(3).shot(4)).starts_with("0 classes have at least 5 samples"));
         assert!(say(base.clone().way(1)).contains("way is 1..=1; expected at least 2 classes"));
         assert!(base.clone().grouped(vec![0]).is_err());
+        let rows = Dataset::classification(Tensor::zeros([4, 3]), vec![0, 0, 1, 1], ["a", "b"]);
+        let rows = Tasks::from_labels(&rows.unwrap()).unwrap();
+        let why = rows.clone().rotated().unwrap_err().to_string();
+        assert!(why.contains("square images [c, h, h]"), "{why}");
+        assert!(rows.mirrored().unwrap_err().to_string().contains("images [c, h, w]"));
         assert!(base.clone().weighted(vec![1.0, -1.0, 1.0]).is_err());
         assert!(Tasks::from_labels(&data(3).without_targets()).is_err());
     }

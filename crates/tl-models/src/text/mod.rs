@@ -99,17 +99,17 @@ fn attend(
     dropout: f64,
     cx: &mut Ctx,
 ) -> Result<Tensor> {
+    let attention = Attention::new().keep(keys.unsqueeze(1)?.unsqueeze(1)?);
+    let [q, k, v] = qkv;
+    if !cx.is_train() || dropout == 0.0 {
+        return Ok(attention.forward_heads(q, k, v, heads)?);
+    }
     let split = |x: &Tensor| -> Result<Tensor> {
         let (n, l, d) = (x.dims()[0], x.dims()[1], x.dims()[2]);
         Ok(x.reshape([n, l, heads, d / heads])?.transpose(1, 2)?)
     };
-    let (q, k, v) = (split(qkv[0])?, split(qkv[1])?, split(qkv[2])?);
-    let attention = Attention::new().keep(keys.unsqueeze(1)?.unsqueeze(1)?);
-    let y = if cx.is_train() && dropout > 0.0 {
-        attention.forward_dropout(&q, &k, &v, dropout, cx.rng())?
-    } else {
-        attention.forward(&q, &k, &v)?
-    };
+    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
+    let y = attention.forward_dropout(&q, &k, &v, dropout, cx.rng())?;
     Ok(y.transpose(1, 2)?.flatten(2, 3)?)
 }
 

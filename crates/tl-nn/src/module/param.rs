@@ -105,6 +105,12 @@ impl Param {
         self.tensor.update_in_place(change);
     }
 
+    /// As [`update`](Self::update), from old numbers that may lie elsewhere; see
+    /// [`Tensor::update_from`].
+    pub(crate) fn update_from(&mut self, change: impl FnOnce(Option<&[f32]>, &mut [f32])) {
+        self.tensor.update_from(change);
+    }
+
     /// Puts any tensor in this parameter's place, with its history: the fast
     /// weights of meta-learning. Its shape may differ, as for a new head.
     pub fn replace(&mut self, tensor: Tensor) {

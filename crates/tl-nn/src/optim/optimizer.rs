@@ -326,7 +326,7 @@ fn update(rule: &dyn Rule, entry: &mut Entry, param: &mut Param, g: &[f32], fact
         StepInfo { lr: entry.lr * factor, weight_decay: entry.weight_decay, step: state.steps };
     let mut slots: smallvec::SmallVec<[&mut [f32]; 3]> =
         state.slots.iter_mut().map(Vec::as_mut_slice).collect();
-    param.update(|p| rule::run(rule, info, p, g, &mut slots));
+    param.update_from(|old, p| rule::run(rule, info, (old, p), g, &mut slots));
 }
 
 #[cfg(test)]

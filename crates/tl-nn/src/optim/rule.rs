@@ -46,32 +46,37 @@ pub(super) fn vectorised(run: impl FnOnce()) {
     pulp::Arch::new().dispatch(run);
 }
 
-/// Runs a rule over a parameter, in pieces of a fixed size if it may be.
+/// Runs a rule over a parameter, in pieces of a fixed size if it may be. Old numbers
+/// that lie elsewhere are copied piece by piece.
 pub(crate) fn run(
     rule: &dyn Rule,
     info: StepInfo,
-    p: &mut [f32],
+    (old, p): (Option<&[f32]>, &mut [f32]),
     g: &[f32],
     state: &mut [&mut [f32]],
 ) {
     const PIECE: usize = 1 << 16;
     if p.len() <= PIECE || rule.needs_whole() {
+        if let Some(old) = old {
+            p.copy_from_slice(old);
+        }
         rule.update(info, p, g, state);
         return;
     }
     let middle = (p.len() / 2).next_multiple_of(PIECE);
     let (p_left, p_right) = p.split_at_mut(middle);
+    let (old_left, old_right) = old.map(|old| old.split_at(middle)).unzip();
     let (g_left, g_right) = g.split_at(middle);
     let (mut left, mut right): (Vec<_>, Vec<_>) =
         state.iter_mut().map(|s| s.split_at_mut(middle)).unzip();
     #[cfg(feature = "rayon")]
     rayon::join(
-        || run(rule, info, p_left, g_left, &mut left),
-        || run(rule, info, p_right, g_right, &mut right),
+        || run(rule, info, (old_left, p_left), g_left, &mut left),
+        || run(rule, info, (old_right, p_right), g_right, &mut right),
     );
     #[cfg(not(feature = "rayon"))]
     {
-        run(rule, info, p_left, g_left, &mut left);
-        run(rule, info, p_right, g_right, &mut right);
+        run(rule, info, (old_left, p_left), g_left, &mut left);
+        run(rule, info, (old_right, p_right), g_right, &mut right);
     }
 }

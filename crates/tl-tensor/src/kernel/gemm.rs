@@ -1,6 +1,8 @@
 //! Matrix products, through the `gemm` crate.
 #![allow(unsafe_code)]
 
+mod turned;
+
 use super::parallel;
 use crate::Elem;
 
@@ -23,6 +25,11 @@ impl<'a, E> Matrix<'a, E> {
         Self { data: self.data, row_step: self.column_step, column_step: self.row_step }
     }
 
+    /// The matrix without its first rows.
+    fn skip_rows(self, row: usize) -> Self {
+        Self { data: &self.data[row * self.row_step..], ..self }
+    }
+
     /// The matrix without its first columns.
     pub(crate) fn skip_columns(self, column: usize) -> Self {
         Self { data: &self.data[column * self.column_step..], ..self }
@@ -41,9 +48,9 @@ const PARALLEL_FROM: usize = 1 << 19;
 /// one: narrower ones would pack more than they multiply.
 const PARTS: usize = 8;
 const NARROWEST: usize = 32;
-/// Rows and columns of a tile of the kernel.
+/// Rows and columns of a tile of the kernel, with AVX-512 and without.
 const ROWS: usize = 6;
-const COLUMNS: usize = 16;
+const COLUMNS: [usize; 2] = [64, 16];
 /// Multiply-adds up to which a plain loop beats the packing of a large product.
 const SMALL: usize = 1 << 9;
 
@@ -89,6 +96,9 @@ pub(crate) fn gemm_rows<E: Elem>(
         small((m, k, n), a, b, out, add);
         return;
     }
+    if turned::better((m, k, n), a, b) {
+        return turned::product((m, k, n), a, b, (out, step), add, spread);
+    }
     let part = if spread && m * k * n >= PARALLEL_FROM { part((m, n)) } else { [m, n] };
     let [down, across] = [m.div_ceil(part[0]), n.div_ceil(part[1])];
     let out = Base(out.as_mut_ptr());
@@ -97,32 +107,49 @@ pub(crate) fn gemm_rows<E: Elem>(
         let (rows, columns) = (part[0].min(m - r), part[1].min(n - c));
         // SAFETY: the assertions above show that every element addressed by the
         // strides lies inside its slice; `out` is borrowed uniquely and so does not
-        // overlap `a` and `b`, and no two parts share an element of it; `E` is
-        // `f32` or `f64`, which `gemm` knows.
+        // overlap `a` and `b`, and no two parts share an element of it.
         unsafe {
-            gemm::gemm(
-                rows,
-                columns,
-                k,
-                out.at(r * step + c),
-                1,
-                step as isize,
-                add,
-                a.data.as_ptr().add(r * a.row_step),
-                a.column_step as isize,
-                a.row_step as isize,
-                b.data.as_ptr().add(c * b.column_step),
-                b.column_step as isize,
-                b.row_step as isize,
-                E::ONE,
-                E::ONE,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
+            let (a, b) = (a.skip_rows(r), b.skip_columns(c));
+            packed((rows, k, columns), a, b, (out.at(r * step + c), [step, 1]), add);
         }
     });
+}
+
+/// `out = a b`, or `out += a b`, by the crate: `out` has these row and column steps.
+///
+/// # Safety
+/// `a` and `b` hold matrices of this size, `out` is one that nobody else reads or writes.
+unsafe fn packed<E: Elem>(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix<'_, E>,
+    b: Matrix<'_, E>,
+    (out, [row_step, column_step]): (*mut E, [usize; 2]),
+    add: bool,
+) {
+    // SAFETY: as the caller promises; `E` is `f32` or `f64`, which `gemm` knows.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out,
+            column_step as isize,
+            row_step as isize,
+            add,
+            a.data.as_ptr(),
+            a.column_step as isize,
+            a.row_step as isize,
+            b.data.as_ptr(),
+            b.column_step as isize,
+            b.row_step as isize,
+            E::ONE,
+            E::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
 }
 
 /// Where a product is written.
@@ -146,12 +173,14 @@ impl<E> Base<E> {
 /// the largest parts on both sides; columns are the dearer ones, since they fill the
 /// vectors. By the shape alone, so that bits do not depend on the number of threads.
 fn part((m, n): (usize, usize)) -> [usize; 2] {
+    #[cfg(target_arch = "x86_64")]
+    let wide = is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = false;
+    let tile = COLUMNS[usize::from(!wide)];
     let cut = |down: usize| {
         let (rows, columns) = (m.div_ceil(down), n.div_ceil(PARTS / down));
-        [
-            rows.max(NARROWEST).next_multiple_of(ROWS),
-            columns.max(NARROWEST).next_multiple_of(COLUMNS),
-        ]
+        [rows.max(NARROWEST).next_multiple_of(ROWS), columns.max(NARROWEST).next_multiple_of(tile)]
     };
     // What is packed for every multiply-add, and whether threads would wait.
     let cost = |[rows, columns]: [usize; 2]| {
@@ -254,6 +283,11 @@ mod tests {
 
     #[test]
     fn agrees_with_the_definition_for_all_layouts() {
+        agree(|x| x, 1e-12);
+        agree(|x| x as f32, 1e-4);
+    }
+
+    fn agree<E: Elem>(of: impl Fn(f64) -> E, epsilon: f64) {
         for (m, k, n) in [
             (1, 1, 1),
             (3, 4, 5),
@@ -266,27 +300,35 @@ mod tests {
             // Shared out in parts of rows, and of columns.
             (410, 50, 41),
             (41, 50, 410),
+            // Turned where the right one lies in columns.
+            (33, 130, 150),
+            (24, 300, 500),
         ] {
-            let a: Vec<f64> = (0..m * k).map(|i| (i as f64 * 0.37).sin()).collect();
-            let b: Vec<f64> = (0..k * n).map(|i| (i as f64 * 0.73).cos()).collect();
-            let at: Vec<f64> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
-            let bt: Vec<f64> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
+            let a: Vec<E> = (0..m * k).map(|i| of((i as f64 * 0.37).sin())).collect();
+            let b: Vec<E> = (0..k * n).map(|i| of((i as f64 * 0.73).cos())).collect();
+            let at: Vec<E> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
+            let bt: Vec<E> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
             for (a, b) in [
                 (Matrix::new(&a, k), Matrix::new(&b, n)),
                 (Matrix::new(&at, m).t(), Matrix::new(&b, n)),
                 (Matrix::new(&a, k), Matrix::new(&bt, k).t()),
+                (Matrix::new(&at, m).t(), Matrix::new(&bt, k).t()),
             ] {
-                let mut out = vec![1.0; m * n];
+                let mut out = vec![E::ONE; m * n];
                 gemm((m, k, n), a, b, &mut out, true, true);
                 for r in 0..m {
                     for c in 0..n {
                         let want: f64 = (0..k)
                             .map(|i| {
-                                a.data[r * a.row_step + i * a.column_step]
-                                    * b.data[i * b.row_step + c * b.column_step]
+                                a.data[r * a.row_step + i * a.column_step].to_f64()
+                                    * b.data[i * b.row_step + c * b.column_step].to_f64()
                             })
                             .sum();
-                        approx::assert_abs_diff_eq!(out[r * n + c], 1.0 + want, epsilon = 1e-12);
+                        approx::assert_abs_diff_eq!(
+                            out[r * n + c].to_f64(),
+                            1.0 + want,
+                            epsilon = epsilon
+                        );
                     }
                 }
             }

@@ -13,5 +13,6 @@ pub(crate) mod map;
 pub(crate) mod parallel;
 mod phases;
 pub(crate) mod reduce;
+mod square;
 pub(crate) mod walk;
 mod winograd;

@@ -27,6 +27,17 @@ pub(crate) fn sum_slice<E: Elem>(data: &[E]) -> E {
     )
 }
 
+/// Whether no element is NaN or infinite: `x - x` is 0 only for the others.
+pub(crate) fn all_finite<E: Elem>(data: &[E]) -> bool {
+    data.chunks(BLOCK).all(|block| {
+        let rest = simd(
+            #[inline(always)]
+            || lanes::sum(block, |x| x - x),
+        );
+        rest == E::ZERO
+    })
+}
+
 /// The sum over a slice of any length, in blocks.
 fn sum_long<E: Elem>(data: &[E]) -> E {
     if data.len() <= BLOCK {
@@ -170,4 +181,26 @@ pub(crate) fn pick<E: Elem>(
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_number_that_is_not_finite_is_found_wherever_it_is() {
+        for len in [0, 1, 15, 16, 100, BLOCK + 5] {
+            let mut data = vec![f32::MAX; len];
+            assert!(all_finite(&data));
+            for at in [0, len / 2, len.saturating_sub(1)] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let Some(x) = data.get_mut(at) else { continue };
+                    *x = bad;
+                    assert!(!all_finite(&data), "{bad} at {at} of {len}");
+                    data[at] = f32::MIN_POSITIVE / 2.0;
+                    assert!(all_finite(&data));
+                }
+            }
+        }
+    }
 }

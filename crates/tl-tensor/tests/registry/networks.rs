@@ -79,6 +79,14 @@ pub const OPS: &[Entry] = &[
             attention.forward_packed(&v[0], heads)
         })
     }),
+    ("forward_heads", |g| {
+        let (n, l, s, heads, width) = (g.size(), g.size(), g.size(), g.size(), g.size());
+        let attention = Attention::new().causal(g.below(2) == 0);
+        let mut part = |rows| g.normal(&[n, rows, heads * width]);
+        case([part(l), part(s), part(s)], move |v| {
+            attention.forward_heads(&v[0], &v[1], &v[2], heads)
+        })
+    }),
     ("softmax", |g| {
         let axis = g.axis();
         case([g.any()], move |v| v[0].softmax(axis))

@@ -1,111 +1,6 @@
 //! Lines over channels into maps of a channel, and back.
-#![allow(unsafe_code)]
 
-/// Lines that are turned together: their part of a map is a line of the cache.
-const SIDE: usize = 16;
-
-/// `SIDE` by `SIDE` numbers, row by row.
-type Square = [f32; SIDE * SIDE];
-
-/// `to[c][r] = from[r][c]`.
-fn turned(from: &Square) -> Square {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
-        // SAFETY: the machine has the instructions.
-        return unsafe { avx512(from) };
-    }
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx") {
-        // SAFETY: as above.
-        return unsafe { avx(from) };
-    }
-    std::array::from_fn(|i| from[i % SIDE * SIDE + i / SIDE])
-}
-
-/// [`turned`] by four rounds of pairs: neighbours, pairs of neighbours, quarters of
-/// a register, halves of it.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn avx512(from: &Square) -> Square {
-    use std::arch::x86_64::*;
-    let mut a = [_mm512_setzero_ps(); SIDE];
-    for (r, a) in a.iter_mut().enumerate() {
-        // SAFETY: row `r` of 16 numbers; the load needs no alignment.
-        *a = unsafe { _mm512_loadu_ps(from.as_ptr().add(SIDE * r)) };
-    }
-    let mut b = a;
-    for r in (0..SIDE).step_by(2) {
-        b[r] = _mm512_unpacklo_ps(a[r], a[r + 1]);
-        b[r + 1] = _mm512_unpackhi_ps(a[r], a[r + 1]);
-    }
-    // Quarter `q` of `c[4 i + j]` is column `4 q + j` of rows `4 i..4 i + 4`.
-    let mut c = a;
-    for i in (0..SIDE).step_by(4) {
-        for half in 0..2 {
-            let x = _mm512_castps_pd(b[i + half]);
-            let y = _mm512_castps_pd(b[i + 2 + half]);
-            c[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
-            c[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
-        }
-    }
-    let mut out = [0.0; SIDE * SIDE];
-    for j in 0..4 {
-        let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(c[j], c[4 + j]);
-        let high = _mm512_shuffle_f32x4::<0b11_10_11_10>(c[j], c[4 + j]);
-        let low_of_rest = _mm512_shuffle_f32x4::<0b01_00_01_00>(c[8 + j], c[12 + j]);
-        let high_of_rest = _mm512_shuffle_f32x4::<0b11_10_11_10>(c[8 + j], c[12 + j]);
-        let columns = [
-            _mm512_shuffle_f32x4::<0b10_00_10_00>(low, low_of_rest),
-            _mm512_shuffle_f32x4::<0b11_01_11_01>(low, low_of_rest),
-            _mm512_shuffle_f32x4::<0b10_00_10_00>(high, high_of_rest),
-            _mm512_shuffle_f32x4::<0b11_01_11_01>(high, high_of_rest),
-        ];
-        for (q, column) in columns.into_iter().enumerate() {
-            // SAFETY: row `4 q + j` of 16 numbers; the store needs no alignment.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(SIDE * (4 * q + j)), column) };
-        }
-    }
-    out
-}
-
-/// [`turned`] by quarters of eight by eight, in three rounds of pairs.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx")]
-fn avx(from: &Square) -> Square {
-    use std::arch::x86_64::*;
-    const HALF: usize = SIDE / 2;
-    let mut out = [0.0; SIDE * SIDE];
-    for (top, left) in [(0, 0), (0, HALF), (HALF, 0), (HALF, HALF)] {
-        let mut a = [_mm256_setzero_ps(); HALF];
-        for (r, a) in a.iter_mut().enumerate() {
-            // SAFETY: half of a row of 16 numbers; the load needs no alignment.
-            *a = unsafe { _mm256_loadu_ps(from.as_ptr().add(SIDE * (top + r) + left)) };
-        }
-        let mut b = a;
-        for r in (0..HALF).step_by(2) {
-            b[r] = _mm256_unpacklo_ps(a[r], a[r + 1]);
-            b[r + 1] = _mm256_unpackhi_ps(a[r], a[r + 1]);
-        }
-        // Half `h` of `c[4 i + j]` is column `4 h + j` of rows `4 i..4 i + 4`.
-        let mut c = a;
-        for i in (0..HALF).step_by(4) {
-            for j in 0..2 {
-                c[i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(b[i + j], b[i + 2 + j]);
-                c[i + 2 * j + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(b[i + j], b[i + 2 + j]);
-            }
-        }
-        for j in 0..4 {
-            let low = _mm256_permute2f128_ps::<0b10_00_00>(c[j], c[4 + j]);
-            let high = _mm256_permute2f128_ps::<0b11_00_01>(c[j], c[4 + j]);
-            for (column, numbers) in [(j, low), (4 + j, high)] {
-                let at = SIDE * (left + column) + top;
-                // SAFETY: half of a row; the store needs no alignment.
-                unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), numbers) };
-            }
-        }
-    }
-    out
-}
+use crate::kernel::square::{SIDE, Square, turned};
 
 /// Some of up to `SIDE` lines, from `channel` on; 0 beyond.
 #[inline]
@@ -198,23 +93,6 @@ pub(super) fn from_maps<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_square_is_turned_as_the_definition_says() {
-        let from: Square = std::array::from_fn(|i| i as f32);
-        let to = turned(&from);
-        // Also where there is a wider way.
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx") {
-            // SAFETY: the machine has the instructions.
-            assert_eq!(unsafe { avx(&from) }, to);
-        }
-        for r in 0..SIDE {
-            for c in 0..SIDE {
-                assert_eq!(to[c * SIDE + r], from[r * SIDE + c]);
-            }
-        }
-    }
 
     #[test]
     fn lines_and_maps_of_any_size_go_there_and_back() {

@@ -10,8 +10,8 @@ mod batch_norm;
 mod class_losses;
 mod cross_entropy;
 mod dropout;
+mod heads;
 mod layer_norm;
-mod packed_attention;
 mod softmax;
 
 pub use attention::Attention;

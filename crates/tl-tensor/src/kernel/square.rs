@@ -1,0 +1,214 @@
+//! Squares of numbers turned over, and whole matrices by them.
+#![allow(unsafe_code)]
+
+use super::disjoint::{Disjoint, cast, cast_mut};
+use crate::Elem;
+
+/// Lines that are turned together: so many numbers are a line of the cache.
+pub(super) const SIDE: usize = 16;
+
+/// `SIDE` by `SIDE` numbers, row by row.
+pub(super) type Square<E = f32> = [E; SIDE * SIDE];
+
+/// `to[c][r] = from[r][c]`.
+pub(super) fn turned(from: &Square) -> Square {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the machine has the instructions.
+        return unsafe { avx512(from) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: as above.
+        return unsafe { avx(from) };
+    }
+    std::array::from_fn(|i| from[i % SIDE * SIDE + i / SIDE])
+}
+
+/// [`turned`] by four rounds of pairs: neighbours, pairs of neighbours, quarters of
+/// a register, halves of it.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn avx512(from: &Square) -> Square {
+    use std::arch::x86_64::*;
+    let mut a = [_mm512_setzero_ps(); SIDE];
+    for (r, a) in a.iter_mut().enumerate() {
+        // SAFETY: row `r` of 16 numbers; the load needs no alignment.
+        *a = unsafe { _mm512_loadu_ps(from.as_ptr().add(SIDE * r)) };
+    }
+    let mut b = a;
+    for r in (0..SIDE).step_by(2) {
+        b[r] = _mm512_unpacklo_ps(a[r], a[r + 1]);
+        b[r + 1] = _mm512_unpackhi_ps(a[r], a[r + 1]);
+    }
+    // Quarter `q` of `c[4 i + j]` is column `4 q + j` of rows `4 i..4 i + 4`.
+    let mut c = a;
+    for i in (0..SIDE).step_by(4) {
+        for half in 0..2 {
+            let x = _mm512_castps_pd(b[i + half]);
+            let y = _mm512_castps_pd(b[i + 2 + half]);
+            c[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+            c[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+        }
+    }
+    let mut out = [0.0; SIDE * SIDE];
+    for j in 0..4 {
+        let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(c[j], c[4 + j]);
+        let high = _mm512_shuffle_f32x4::<0b11_10_11_10>(c[j], c[4 + j]);
+        let low_of_rest = _mm512_shuffle_f32x4::<0b01_00_01_00>(c[8 + j], c[12 + j]);
+        let high_of_rest = _mm512_shuffle_f32x4::<0b11_10_11_10>(c[8 + j], c[12 + j]);
+        let columns = [
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(low, low_of_rest),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(low, low_of_rest),
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(high, high_of_rest),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(high, high_of_rest),
+        ];
+        for (q, column) in columns.into_iter().enumerate() {
+            // SAFETY: row `4 q + j` of 16 numbers; the store needs no alignment.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(SIDE * (4 * q + j)), column) };
+        }
+    }
+    out
+}
+
+/// [`turned`] by quarters of eight by eight, in three rounds of pairs.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+fn avx(from: &Square) -> Square {
+    use std::arch::x86_64::*;
+    const HALF: usize = SIDE / 2;
+    let mut out = [0.0; SIDE * SIDE];
+    for (top, left) in [(0, 0), (0, HALF), (HALF, 0), (HALF, HALF)] {
+        let mut a = [_mm256_setzero_ps(); HALF];
+        for (r, a) in a.iter_mut().enumerate() {
+            // SAFETY: half of a row of 16 numbers; the load needs no alignment.
+            *a = unsafe { _mm256_loadu_ps(from.as_ptr().add(SIDE * (top + r) + left)) };
+        }
+        let mut b = a;
+        for r in (0..HALF).step_by(2) {
+            b[r] = _mm256_unpacklo_ps(a[r], a[r + 1]);
+            b[r + 1] = _mm256_unpackhi_ps(a[r], a[r + 1]);
+        }
+        // Half `h` of `c[4 i + j]` is column `4 h + j` of rows `4 i..4 i + 4`.
+        let mut c = a;
+        for i in (0..HALF).step_by(4) {
+            for j in 0..2 {
+                c[i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(b[i + j], b[i + 2 + j]);
+                c[i + 2 * j + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(b[i + j], b[i + 2 + j]);
+            }
+        }
+        for j in 0..4 {
+            let low = _mm256_permute2f128_ps::<0b10_00_00>(c[j], c[4 + j]);
+            let high = _mm256_permute2f128_ps::<0b11_00_01>(c[j], c[4 + j]);
+            for (column, numbers) in [(j, low), (4 + j, high)] {
+                let at = SIDE * (left + column) + top;
+                // SAFETY: half of a row; the store needs no alignment.
+                unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), numbers) };
+            }
+        }
+    }
+    out
+}
+
+/// [`turned`] for any type of number.
+#[inline]
+fn turned_of<E: Elem>(from: &Square<E>) -> Square<E> {
+    let numbers = cast::<E, f32>(from).and_then(|from| from.try_into().ok());
+    if let Some(numbers) = numbers {
+        let mut to = [E::ZERO; SIDE * SIDE];
+        if let Some(to) = cast_mut(&mut to) {
+            to.copy_from_slice(&turned(numbers));
+        }
+        return to;
+    }
+    std::array::from_fn(|i| from[i % SIDE * SIDE + i / SIDE])
+}
+
+/// `to[at + r * step + c] = from[c * from_step + r]`, or `+=` if `add`, for so many rows
+/// and columns of `to`.
+///
+/// # Safety
+/// No one else has these elements of `to`.
+pub(super) unsafe fn transpose<E: Elem>(
+    (rows, columns): (usize, usize),
+    (from, from_step): (&[E], usize),
+    (to, at, step): (&Disjoint<'_, E>, usize, usize),
+    add: bool,
+) {
+    for left in (0..columns).step_by(SIDE) {
+        let width = SIDE.min(columns - left);
+        for top in (0..rows).step_by(SIDE) {
+            let height = SIDE.min(rows - top);
+            let mut square = [E::ZERO; SIDE * SIDE];
+            for (c, line) in square.as_chunks_mut::<SIDE>().0.iter_mut().take(width).enumerate() {
+                let source = &from[(left + c) * from_step + top..][..height];
+                match source.try_into() {
+                    Ok(source) => *line = source,
+                    Err(_) => line[..height].copy_from_slice(source),
+                }
+            }
+            let turned = turned_of(&square);
+            for (r, line) in turned.as_chunks::<SIDE>().0.iter().take(height).enumerate() {
+                // SAFETY: the caller's, and only one line of it at a time.
+                let out = unsafe { to.part(at + (top + r) * step + left, width) };
+                if add {
+                    out.iter_mut().zip(line).for_each(|(out, x)| *out += *x);
+                } else if let Ok(out) = <&mut [E; SIDE]>::try_from(&mut *out) {
+                    *out = *line;
+                } else {
+                    out.copy_from_slice(&line[..width]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_square_is_turned_as_the_definition_says() {
+        let from: Square = std::array::from_fn(|i| i as f32);
+        let to = turned(&from);
+        // Also where there is a wider way.
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx") {
+            // SAFETY: the machine has the instructions.
+            assert_eq!(unsafe { avx(&from) }, to);
+        }
+        for r in 0..SIDE {
+            for c in 0..SIDE {
+                assert_eq!(to[c * SIDE + r], from[r * SIDE + c]);
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_of_any_size_are_transposed_and_added() {
+        fn check<E: Elem + PartialEq>(of: impl Fn(usize) -> E) {
+            for (rows, columns) in [(1, 1), (16, 16), (5, 40), (33, 17), (48, 32)] {
+                let (from_step, to_step) = (rows + 3, columns + 2);
+                let from: Vec<E> = (0..columns * from_step).map(&of).collect();
+                let mut to = vec![E::ONE; rows * to_step];
+                for add in [false, true] {
+                    let to = Disjoint::new(&mut to);
+                    // SAFETY: nobody else has it.
+                    unsafe {
+                        transpose((rows, columns), (&from, from_step), (&to, 1, to_step), add);
+                    }
+                }
+                for r in 0..rows {
+                    for c in 0..columns {
+                        let x = from[c * from_step + r];
+                        assert!(to[r * to_step + 1 + c] == x + x, "{r}, {c} of {rows}x{columns}");
+                    }
+                    // What lies between the rows stays.
+                    assert!(to[r * to_step] == E::ONE && to[(r + 1) * to_step - 1] == E::ONE);
+                }
+            }
+        }
+        check(|i| i as f32);
+        check(|i| i as f64);
+    }
+}
