@@ -76,6 +76,9 @@ struct Kind {
     gentle: fn() -> Compose,
 }
 
+/// A method that collapsed, and how.
+type Stopped = (&'static str, Error);
+
 /// How much is done.
 struct Effort {
     methods: Vec<(&'static str, Method)>,
@@ -227,7 +230,7 @@ fn one_seed(
     methods: &[(&'static str, Method)],
     seed: u64,
     all: &mut [Trials],
-) -> Outcome<(Option<Sequential>, Vec<(&'static str, Error)>)> {
+) -> Outcome<(Option<Sequential>, Vec<Stopped>)> {
     let Kind { train, test, views, gentle, .. } = kind;
     let few: Vec<Dataset> = effort
         .shots

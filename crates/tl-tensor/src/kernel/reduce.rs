@@ -28,6 +28,8 @@ pub(crate) fn sum_slice<E: Elem>(data: &[E]) -> E {
 }
 
 /// Whether no element is NaN or infinite: `x - x` is 0 only for the others.
+// It is not always 0, that is the point.
+#[allow(clippy::eq_op)]
 pub(crate) fn all_finite<E: Elem>(data: &[E]) -> bool {
     data.chunks(BLOCK).all(|block| {
         let rest = simd(
