@@ -409,7 +409,7 @@ mod tests {
             Attention::new(),
             Attention::new().keep(ones([2, 1, 1, 5], 1)),
             Attention::new().keep(ones([1, 1, 3, 5], 0)).causal(true),
-            Attention::new().keep(ones([2, 2, 3, 1], 5)),
+            Attention::new().keep(ones([2, 2, 3, 1], 1)),
         ] {
             let f = |t: &[Tensor<f64>]| attention.forward_heads(&t[0], &t[1], &t[2], 2);
             let want = plain(&attention, all.each_ref(), 2).unwrap();
