@@ -1,6 +1,6 @@
 //! Few-shot classification tasks from labelled data.
 
-use super::{Task, TaskSource, stream};
+use super::{Task, TaskSource, class::Class, stream};
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -35,15 +35,6 @@ pub struct Tasks {
     groups: Option<Vec<usize>>,
     rotations: usize,
     mirrored: bool,
-}
-
-/// A class of an episode: one of the data, as in a mirror or not, then turned by
-/// quarter turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Class {
-    label: usize,
-    mirrored: bool,
-    turns: usize,
 }
 
 impl Tasks {
@@ -305,31 +296,6 @@ impl TaskSource for Tasks {
             query.push((class, drawn[shot..].to_vec()));
         }
         Ok(Task { support: self.batch(&support)?, query: self.batch(&query)? })
-    }
-}
-
-impl Class {
-    /// Images of the label as this class has them: mirrored, then turned
-    /// anticlockwise.
-    fn seen(self, images: &Tensor) -> Result<Tensor> {
-        let images = if self.mirrored { images.flip(-1)? } else { images.clone() };
-        Ok(match self.turns {
-            1 => images.transpose(-2, -1)?.flip(-2)?,
-            2 => images.flip([-2, -1])?,
-            3 => images.transpose(-2, -1)?.flip(-1)?,
-            _ => images,
-        })
-    }
-
-    /// A name for it, from that of the label.
-    fn named(self, mut name: String) -> String {
-        if self.mirrored {
-            name += ", mirrored";
-        }
-        match self.turns {
-            0 => name,
-            turns => format!("{name}, turned by {}°", 90 * turns),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tasks, and where they come from.
 
 mod augmented;
+mod class;
 mod curves;
 mod labels;
 
