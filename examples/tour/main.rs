@@ -75,13 +75,15 @@ fn main() -> Outcome {
          over {seeds} seeds, lines their 95% intervals: without the technique (grey) and with it \
          (blue).",
     ));
-    page.svg(&chart::gains(&gains)?, "accuracy without and with each technique");
+    let picture = chart::gains(&gains)?;
+    page.svg(&picture, "accuracy without and with each technique");
     report.draw(&mut page)?;
     for section in &sections {
         draw(&mut page, section)?;
     }
     let path = Path::new("target/tour/index.html");
     page.save(path)?;
+    std::fs::write(path.with_file_name("gains.svg"), picture)?;
     println!("\nCurves, samples and predictions: {}", path.display());
     if let Some(path) = &args.json {
         rows::write(path, &rows)?;

@@ -68,13 +68,18 @@ impl<M: Forward> Objective<Net<M>, Batch> for Pretext<'_, M> {
 
     fn state(&self) -> StateDict {
         let mut state = self.task.state();
-        state.metadata_mut().insert("epoch".to_owned(), self.monitor.epoch.to_string());
+        let metadata = state.metadata_mut();
+        metadata.insert("epoch".to_owned(), self.monitor.epoch.to_string());
+        if let Some(line) = self.monitor.line {
+            metadata.insert("line".to_owned(), line.to_string());
+        }
         state
     }
 
     fn load_state(&mut self, state: &StateDict) -> tl_nn::Result<()> {
-        let epoch = state.metadata().get("epoch").and_then(|epoch| epoch.parse().ok());
-        self.monitor.epoch = epoch.unwrap_or(0);
+        let read = |name: &str| state.metadata().get(name);
+        self.monitor.epoch = read("epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        self.monitor.line = read("line").and_then(|line| line.parse().ok());
         self.task.load_state(state)
     }
 }
@@ -85,7 +90,10 @@ pub(crate) struct Monitor<'a> {
     watch: Option<&'a Watch>,
     views: Views<'a>,
     least_spread: f64,
+    /// Epochs looked at.
     epoch: usize,
+    /// What was on a line when it looked last.
+    line: Option<f64>,
     fallen: Option<Fallen>,
 }
 
@@ -98,7 +106,8 @@ pub(crate) struct Fallen {
     pub(crate) line: f64,
 }
 
-/// More of the projections' variance than this on a line is a collapse.
+/// More of the projections' variance than this on a line is a collapse, unless it
+/// becomes less: BYOL may begin so, while its slow copy knows nothing yet.
 const LINE: f64 = 0.9;
 
 impl<'a> Monitor<'a> {
@@ -108,11 +117,18 @@ impl<'a> Monitor<'a> {
         views: Views<'a>,
         least_spread: f64,
     ) -> Self {
-        Self { probe, watch, views, least_spread, epoch: 0, fallen: None }
+        Self { probe, watch, views, least_spread, epoch: 0, line: None, fallen: None }
     }
 
+    /// What stopped the run.
     pub(crate) fn fallen(&self) -> Option<Fallen> {
         self.fallen
+    }
+
+    /// After the whole run: projections that are on a line still.
+    pub(crate) fn on_line_at_end(&self, spread: f64) -> Option<Fallen> {
+        let line = self.line.filter(|line| *line > LINE && self.least_spread > 0.0)?;
+        Some(Fallen { epoch: self.epoch.saturating_sub(1), spread, line })
     }
 
     fn look<M: Forward>(&mut self, net: &Net<M>) -> tl_nn::Result<Metrics> {
@@ -126,7 +142,9 @@ impl<'a> Monitor<'a> {
         let epoch = self.epoch;
         self.epoch += 1;
         let spread = now.spread;
-        if spread < self.least_spread || (line > LINE && self.least_spread > 0.0) {
+        let before = self.line.replace(line);
+        let on_line = self.least_spread > 0.0 && stays_on_line(before, line);
+        if spread < self.least_spread || on_line {
             self.fallen = Some(Fallen { epoch, spread, line });
             return Err(tl_nn::Error::argument("pre-training", "features", "collapsed", "spread"));
         }
@@ -147,5 +165,39 @@ impl<'a> Monitor<'a> {
             watch.judge(features, &mut metrics)?;
         }
         Ok(metrics)
+    }
+}
+
+/// Whether projections are on a line and are not leaving it.
+fn stays_on_line(before: Option<f64>, now: f64) -> bool {
+    now > LINE && before.is_some_and(|before| now >= before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_a_line_may_go_on() {
+        // BYOL on MNIST after its first three passes.
+        assert!(!stays_on_line(None, 0.958));
+        assert!(!stays_on_line(Some(0.958), 0.850));
+        assert!(!stays_on_line(Some(0.850), 0.802));
+        assert!(!stays_on_line(Some(0.95), 0.93));
+        assert!(stays_on_line(Some(0.95), 0.95));
+        assert!(stays_on_line(Some(0.5), 0.99));
+    }
+
+    #[test]
+    fn what_is_on_a_line_at_the_end_has_collapsed() {
+        let (probe, same) = (Tensor::zeros([2, 2]), crate::Same);
+        let mut monitor = Monitor::new(&probe, None, Views::of(&same), 0.02);
+        assert!(monitor.on_line_at_end(0.4).is_none(), "nothing was looked at");
+        (monitor.epoch, monitor.line) = (3, Some(0.95));
+        assert_eq!(monitor.on_line_at_end(0.4).map(|fallen| fallen.epoch), Some(2));
+        monitor.least_spread = 0.0;
+        assert!(monitor.on_line_at_end(0.4).is_none(), "switched off");
+        (monitor.least_spread, monitor.line) = (0.02, Some(0.8));
+        assert!(monitor.on_line_at_end(0.4).is_none());
     }
 }

@@ -49,8 +49,9 @@ pub struct Pretrain {
     pub layers: usize,
     /// Training stops with [`Error::Collapsed`] where the spread of features (see
     /// [`Health`]) is below this after an epoch, or where more than 0.9 of what
-    /// projections vary by is along one line: the form that collapse takes behind a
-    /// batch normalisation. Default 0.02; 0 for never, in either form.
+    /// projections vary by is along one line, the form that collapse takes behind a
+    /// batch normalisation, and no less than an epoch before. A line that becomes less
+    /// is let be until the last epoch. Default 0.02; 0 for never, in either form.
     #[serde(default = "least_spread")]
     pub least_spread: f64,
     /// The largest part of a batch that is in memory with its graph, by
@@ -175,13 +176,19 @@ impl Pretrain {
         let monitor = Monitor::new(&probe, watch, views, self.least_spread);
         let mut objective = Pretext { task, views, chunk: self.chunk, steps, monitor };
         let run = self.training.run(&mut net, &loader, steps, &mut objective);
-        if let Some(Fallen { epoch, spread, line }) = objective.monitor.fallen() {
-            return Err(Error::Collapsed { epoch, spread, line, advice: self.method.advice() });
+        let collapsed = |Fallen { epoch, spread, line }| {
+            Err(Error::Collapsed { epoch, spread, line, advice: self.method.advice() })
+        };
+        if let Some(fallen) = objective.monitor.fallen() {
+            return collapsed(fallen);
         }
         let train = run?;
-        let features = net.features(&probe, &mut Ctx::eval())?;
+        let health = health(&net.features(&probe, &mut Ctx::eval())?)?;
+        if let Some(fallen) = objective.monitor.on_line_at_end(health.spread) {
+            return collapsed(fallen);
+        }
         *encoder = net.encoder;
-        Ok(Pretrained { train, health: health(&features)? })
+        Ok(Pretrained { train, health })
     }
 
     fn check<M: Forward>(&self, task: &dyn Task<M>) -> Result<()> {
