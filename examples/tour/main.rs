@@ -12,6 +12,7 @@
 mod experiment;
 mod learn;
 mod net;
+mod pairs;
 mod report;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -36,22 +37,24 @@ fn main() -> Outcome {
     let seeds = args.seeds();
     let domains = experiment::domains()?;
     let bar = bar::over(domains.len() * seeds as usize + PARTS.len());
-    let mut all = Vec::new();
-    for domain in &domains {
-        let mut runs = Vec::new();
-        for seed in 0..seeds {
-            bar.set_message(domain.name.clone());
-            runs.push(experiment::run(domain, shots, seed, args.quick)?);
-            bar.inc(1);
-        }
-        all.push((domain, runs));
-    }
-    let mut sections = Vec::new();
-    for (name, part) in PARTS {
-        bar.set_message(name);
-        sections.push(part(seeds, args.quick)?);
+    let jobs: Vec<_> = domains.iter().flat_map(|d| (0..seeds).map(move |seed| (d, seed))).collect();
+    let mut runs = pairs::each(&jobs, |(domain, seed)| {
+        bar.set_message(domain.name.clone());
+        let run = experiment::run(domain, shots, *seed, args.quick)?;
         bar.inc(1);
-    }
+        Ok(run)
+    })?
+    .into_iter();
+    let all: Vec<_> = domains
+        .iter()
+        .map(|domain| (domain, runs.by_ref().take(seeds as usize).collect()))
+        .collect();
+    let sections = pairs::each(&PARTS, |(name, part)| {
+        bar.set_message(*name);
+        let section = part(seeds, args.quick)?;
+        bar.inc(1);
+        Ok(section)
+    })?;
     bar.finish_and_clear();
 
     let report = report::Report::new(&all, shots)?;
@@ -73,7 +76,7 @@ fn main() -> Outcome {
     page.text(&format!(
         "Each beside an honest baseline, on real data that comes with the program. Bars are means \
          over {seeds} seeds, lines their 95% intervals: without the technique (grey) and with it \
-         (blue).",
+         (blue). Seconds are those of one run while another goes on beside it.",
     ));
     let picture = chart::gains(&gains)?;
     page.svg(&picture, "accuracy without and with each technique");
