@@ -28,7 +28,7 @@ use shared::{
     rows::{self, Row},
     table::Table,
 };
-use std::path::Path;
+use std::{cmp::Reverse, path::Path};
 use technique::{PARTS, Section};
 
 fn main() -> Outcome {
@@ -49,12 +49,16 @@ fn main() -> Outcome {
         .iter()
         .map(|domain| (domain, runs.by_ref().take(seeds as usize).collect()))
         .collect();
-    let sections = pairs::each(&PARTS, |(name, part)| {
-        bar.set_message(*name);
-        let section = part(seeds, args.quick)?;
+    let mut parts: Vec<_> = PARTS.iter().enumerate().collect();
+    parts.sort_by_key(|(_, part)| Reverse(part.seconds));
+    let mut sections = pairs::each(&parts, |(place, part)| {
+        bar.set_message(part.name);
+        let section = (part.run)(seeds, args.quick)?;
         bar.inc(1);
-        Ok(section)
+        Ok((*place, section))
     })?;
+    sections.sort_by_key(|(place, _)| *place);
+    let sections: Vec<_> = sections.into_iter().map(|(_, section)| section).collect();
     bar.finish_and_clear();
 
     let report = report::Report::new(&all, shots)?;

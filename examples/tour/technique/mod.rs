@@ -26,17 +26,24 @@ pub struct Section {
     pub cards: Vec<Card>,
 }
 
-/// A part of the tour: seeds, and whether it is a short run.
-pub type Part = fn(u64, bool) -> Outcome<Section>;
+/// A part of the tour.
+pub struct Part {
+    /// The technique.
+    pub name: &'static str,
+    /// Makes it: seeds, and whether it is a short run.
+    pub run: fn(u64, bool) -> Outcome<Section>,
+    /// About how long it takes, in seconds: the longest begin first.
+    pub seconds: u32,
+}
 
 /// All of them, in the order of the tour.
-pub const PARTS: [(&str, Part); 6] = [
-    ("domain adaptation", domain::run),
-    ("multi-task learning", multi_task::run),
-    ("knowledge distillation", distill::run),
-    ("self-supervised learning", self_supervised::run),
-    ("zero-shot learning", zero_shot::run),
-    ("meta-learning", few_shot::run),
+pub const PARTS: [Part; 6] = [
+    Part { name: "domain adaptation", run: domain::run, seconds: 50 },
+    Part { name: "multi-task learning", run: multi_task::run, seconds: 25 },
+    Part { name: "knowledge distillation", run: distill::run, seconds: 5 },
+    Part { name: "self-supervised learning", run: self_supervised::run, seconds: 60 },
+    Part { name: "zero-shot learning", run: zero_shot::run, seconds: 1 },
+    Part { name: "meta-learning", run: few_shot::run, seconds: 15 },
 ];
 
 /// The lines of a source file between `// The technique:` and `// Until here.`,
