@@ -2,8 +2,8 @@
 
 use crate::{
     data::Pair,
-    net, parallel,
-    shared::{Outcome, page::Page, rows::Row, table::Table},
+    net,
+    shared::{Outcome, page::Page, parallel, rows::Row, table::Table},
 };
 use std::time::Instant;
 use transfer_learning::{

@@ -24,7 +24,6 @@ mod shared;
 mod compare;
 mod data;
 mod net;
-mod parallel;
 mod picture;
 mod planar;
 mod test_time;

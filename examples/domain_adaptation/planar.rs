@@ -3,9 +3,9 @@
 use crate::{
     compare::BOUND,
     data::moons,
-    net, parallel,
+    net,
     picture::{GRID, Plane, place, planes},
-    shared::Outcome,
+    shared::{Outcome, parallel},
 };
 use std::time::Instant;
 use transfer_learning::{

@@ -4,8 +4,8 @@
 use crate::{
     compare::{BOUND, Way},
     data::Pair,
-    net, parallel,
-    shared::Outcome,
+    net,
+    shared::{Outcome, parallel},
 };
 use std::time::Instant;
 use transfer_learning::{

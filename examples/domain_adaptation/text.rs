@@ -3,8 +3,8 @@
 
 use crate::{
     compare::BOUND,
-    net, parallel,
-    shared::{Outcome, texts::rated},
+    net,
+    shared::{Outcome, parallel, texts::rated},
 };
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;

@@ -7,6 +7,7 @@ pub mod bar;
 pub mod chart;
 pub mod choice;
 pub mod page;
+pub mod parallel;
 pub mod rows;
 pub mod serve;
 pub mod table;

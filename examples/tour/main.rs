@@ -12,7 +12,6 @@
 mod experiment;
 mod learn;
 mod net;
-mod pairs;
 mod report;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -25,6 +24,7 @@ use shared::{
     bar,
     chart::{self, Gain},
     page::Page,
+    parallel,
     rows::{self, Row},
     table::Table,
 };
@@ -38,7 +38,7 @@ fn main() -> Outcome {
     let domains = experiment::domains()?;
     let bar = bar::over(domains.len() * seeds as usize + PARTS.len());
     let jobs: Vec<_> = domains.iter().flat_map(|d| (0..seeds).map(move |seed| (d, seed))).collect();
-    let mut runs = pairs::each(&jobs, |(domain, seed)| {
+    let mut runs = parallel::run(&jobs, |(domain, seed)| {
         bar.set_message(domain.name.clone());
         let run = experiment::run(domain, shots, *seed, args.quick)?;
         bar.inc(1);
@@ -51,7 +51,7 @@ fn main() -> Outcome {
         .collect();
     let mut parts: Vec<_> = PARTS.iter().enumerate().collect();
     parts.sort_by_key(|(_, part)| Reverse(part.seconds));
-    let mut sections = pairs::each(&parts, |(place, part)| {
+    let mut sections = parallel::run(&parts, |(place, part)| {
         bar.set_message(part.name);
         let section = (part.run)(seeds, args.quick)?;
         bar.inc(1);
@@ -80,7 +80,7 @@ fn main() -> Outcome {
     page.text(&format!(
         "Each beside an honest baseline, on real data that comes with the program. Bars are means \
          over {seeds} seeds, lines their 95% intervals: without the technique (grey) and with it \
-         (blue). Seconds are those of one run while another goes on beside it.",
+         (blue). Seconds are those of a run on one core, with others beside it.",
     ));
     let picture = chart::gains(&gains)?;
     page.svg(&picture, "accuracy without and with each technique");

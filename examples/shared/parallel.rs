@@ -1,13 +1,15 @@
 //! Many small runs on few cores.
 
-use crate::shared::Outcome;
+use super::Outcome;
+use rayon::ThreadPoolBuilder;
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-/// Does all jobs, one on each core at a time; the results are in their order and do
-/// not depend on how many cores there are.
+/// Does all jobs, one on each core at a time, each with a pool of one thread: small
+/// networks gain nothing from more. The results are in the order of the jobs and do not
+/// depend on how many cores there are.
 pub fn run<J: Sync, R: Send>(
     jobs: &[J],
     work: impl Fn(&J) -> Outcome<R> + Sync,
@@ -15,13 +17,12 @@ pub fn run<J: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut done = Vec::new();
+        let pool = ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| e.to_string())?;
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = jobs.get(at) else { return Ok(done) };
-            match work(job) {
-                Ok(result) => done.push((at, result)),
-                Err(error) => return Err(error.to_string()),
-            }
+            // An error need not be fit for another thread; its text is.
+            done.push((at, pool.install(|| work(job).map_err(|error| error.to_string()))?));
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
