@@ -72,8 +72,7 @@ pub(super) const TEXTS: Workload = Workload {
             templates) are made before",
     peers: &["sentence_transformers", "torch"],
     setup: || {
-        let (mut embedder, texts, labels) = (mini_lm()?, sentences(), labels());
-        embedder.batch = 16;
+        let (embedder, texts, labels) = (mini_lm()?, sentences(), labels());
         let names: Vec<&str> = labels.iter().map(String::as_str).collect();
         let embed = move |texts: &[&str]| embedder.embed(texts);
         let classifier =

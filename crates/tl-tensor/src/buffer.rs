@@ -33,12 +33,21 @@ enum Storage<E: Elem> {
     Lines(Vec<Line<E>>),
 }
 
+/// What a kernel makes of a weight to keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prepared {
+    /// The transform for Winograd's convolution.
+    Winograd,
+    /// The panels of a right matrix of so many rows.
+    Panels(usize),
+}
+
 /// A block of `len` initialised elements.
 pub(crate) struct Buffer<E: Elem> {
     storage: Storage<E>,
     len: usize,
     /// What a kernel made of these elements, for its next use.
-    prepared: OnceLock<Arc<Buffer<E>>>,
+    prepared: OnceLock<(Prepared, Arc<Buffer<E>>)>,
 }
 
 /// Free blocks by size class.
@@ -99,15 +108,22 @@ impl<E: Elem> Buffer<E> {
         Self { storage, len, prepared: OnceLock::new() }
     }
 
-    /// What `make` makes of the elements, kept until they are written again.
-    pub(crate) fn prepared(&self, make: impl FnOnce(&[E]) -> Self) -> Arc<Self> {
-        if let Some(known) = self.prepared.get() {
-            return known.clone();
+    /// What `make` makes of the elements, kept until they are written again; the first
+    /// kind that is asked for is.
+    pub(crate) fn prepared(
+        &self,
+        kind: Prepared,
+        make: impl FnOnce(&[E]) -> Self,
+    ) -> Arc<Self> {
+        if let Some((known, made)) = self.prepared.get()
+            && *known == kind
+        {
+            return made.clone();
         }
         // Not within the lock: `make` may use threads, and a thread that waits
         // for them may meet this buffer again.
         let made = Arc::new(make(self.as_slice()));
-        let _ = self.prepared.set(made.clone());
+        let _ = self.prepared.set((kind, made.clone()));
         made
     }
 
@@ -187,10 +203,13 @@ mod tests {
     fn what_was_prepared_goes_when_the_elements_are_written() {
         let mut buffer = Buffer::<f64>::filled(40, 1.0);
         let twice = |x: &[f64]| Buffer::copied(&x.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
-        let first = buffer.prepared(twice);
-        assert!(Arc::ptr_eq(&first, &buffer.prepared(twice)));
+        let kind = Prepared::Winograd;
+        let first = buffer.prepared(kind, twice);
+        assert!(Arc::ptr_eq(&first, &buffer.prepared(kind, twice)));
+        let other = buffer.prepared(Prepared::Panels(2), Buffer::copied);
+        assert_eq!(other.as_slice()[0], 1.0);
         buffer.as_mut_slice()[0] = 5.0;
-        assert_eq!(buffer.prepared(twice).as_slice()[..2], [10.0, 2.0]);
+        assert_eq!(buffer.prepared(kind, twice).as_slice()[..2], [10.0, 2.0]);
         assert_eq!(first.as_slice()[0], 2.0);
     }
 

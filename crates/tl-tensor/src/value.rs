@@ -1,6 +1,11 @@
 //! The numbers of a tensor, without its history.
 
-use crate::{Elem, Result, Shape, buffer::Buffer, kernel, shape::MAX_RANK};
+use crate::{
+    Elem, Result, Shape,
+    buffer::{Buffer, Prepared},
+    kernel,
+    shape::MAX_RANK,
+};
 use std::{ops::Deref, sync::Arc};
 
 /// A strided view of shared storage: the numbers of a tensor without the
@@ -106,11 +111,14 @@ impl<E: Elem> Value<E> {
     }
 
     /// What `make` makes of the elements in row-major order, kept with them
-    /// where they are all of their storage. A kernel that calls this is the only
-    /// one to do so for such a value.
-    pub(crate) fn prepared(&self, make: impl FnOnce(&[E]) -> Buffer<E>) -> Arc<Buffer<E>> {
+    /// where they are all of their storage.
+    pub(crate) fn prepared(
+        &self,
+        kind: Prepared,
+        make: impl FnOnce(&[E]) -> Buffer<E>,
+    ) -> Arc<Buffer<E>> {
         if self.is_contiguous() && self.numel() == self.buffer.as_slice().len() {
-            return self.buffer.prepared(make);
+            return self.buffer.prepared(kind, make);
         }
         Arc::new(make(&self.contiguous().raw()[..self.numel()]))
     }

@@ -169,7 +169,7 @@ impl BertLayer {
         let y = attend([&q, &k, &v], mask, self.heads, self.dropout, cx)?;
         let x = self.attention.output.run(&y, x, cx).within("attention.output")?;
         let dense = &self.intermediate.dense;
-        let hidden = self.act.apply(&dense.forward(&x, cx).within("intermediate.dense")?);
+        let hidden = dense.forward_then(&x, self.act, cx).within("intermediate.dense")?;
         self.output.run(&hidden, &x, cx).within("output")
     }
 }

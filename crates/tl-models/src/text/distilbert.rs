@@ -135,7 +135,7 @@ impl Block {
         let y = attend([&q, &k, &v], mask, self.heads, self.attention_dropout, cx)?;
         let y = a.out_lin.forward(&y, cx).within("attention.out_lin")?;
         let x = self.sa_layer_norm.forward(&y.add(x)?, cx)?;
-        let hidden = self.act.apply(&self.ffn.lin1.forward(&x, cx).within("ffn.lin1")?);
+        let hidden = self.ffn.lin1.forward_then(&x, self.act, cx).within("ffn.lin1")?;
         let y = self.ffn.lin2.forward(&hidden, cx).within("ffn.lin2")?;
         let y = self.dropout.forward(&y, cx)?;
         self.output_layer_norm.forward(&y.add(&x)?, cx)

@@ -26,7 +26,7 @@ pub struct SentenceEmbedder {
     pub tokenizer: WordPiece,
     /// Longer texts are cut to this many tokens.
     pub max_tokens: usize,
-    /// Sentences at a time. Default 32.
+    /// Sentences that a thread takes at a time. Default 8.
     pub batch: usize,
     /// Whether vectors get length 1. Default yes.
     pub normalise: bool,
@@ -69,13 +69,13 @@ impl SentenceEmbedder {
             model: Bert::from_folder(folder)?,
             tokenizer: WordPiece::open(folder.join("vocab.txt"), uncased)?,
             max_tokens,
-            batch: 32,
+            batch: 8,
             normalise: true,
         })
     }
 
     /// The vectors `[n, d]` of texts, in their order. Texts of like length
-    /// share a batch, so that little is spent on padding.
+    /// share a batch, so that little is spent on padding; threads take batches.
     ///
     /// # Errors
     /// No text.
@@ -85,19 +85,43 @@ impl SentenceEmbedder {
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
         let width = self.model.feature_size();
-        let mut all = vec![0.0; tokens.len() * width];
         let model = self.model.frozen();
-        for places in order.chunks(self.batch.max(1)) {
+        let vectors = |places: &[usize]| -> Result<Vec<f32>> {
             let batch: Vec<&Vec<usize>> = places.iter().map(|&i| &tokens[i]).collect();
             let batch = TextBatch::padded(&batch, self.tokenizer.pad_id())?;
-            let vectors = model.features(&batch, &mut Ctx::eval())?.to_vec();
-            for (&place, vector) in places.iter().zip(vectors.chunks_exact(width)) {
-                let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-                let scale = if self.normalise { 1.0 / length } else { 1.0 };
-                let slot = &mut all[place * width..(place + 1) * width];
-                slot.iter_mut().zip(vector).for_each(|(to, x)| *to = x * scale);
+            let mut vectors = model.features(&batch, &mut Ctx::eval())?.to_vec();
+            if self.normalise {
+                vectors.chunks_exact_mut(width).for_each(to_length_one);
+            }
+            Ok(vectors)
+        };
+        let batches = order.chunks(self.batch.max(1));
+        let done = map(batches.collect(), vectors);
+        let mut all = vec![0.0; tokens.len() * width];
+        let mut places = order.iter();
+        for vectors in done {
+            for (vector, &place) in vectors?.chunks_exact(width).zip(places.by_ref()) {
+                all[place * width..][..width].copy_from_slice(vector);
             }
         }
         Ok(Tensor::from_vec(all, [tokens.len(), width])?)
+    }
+}
+
+fn to_length_one(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|x| *x *= 1.0 / length);
+}
+
+/// `f` of every batch, in their order.
+fn map<R: Send>(batches: Vec<&[usize]>, f: impl Fn(&[usize]) -> R + Send + Sync) -> Vec<R> {
+    #[cfg(feature = "rayon")]
+    {
+        use rayon::prelude::*;
+        batches.into_par_iter().with_max_len(1).map(f).collect()
+    }
+    #[cfg(not(feature = "rayon"))]
+    {
+        batches.into_iter().map(f).collect()
     }
 }

@@ -103,7 +103,7 @@ impl MultiHeadAttention {
         let qkv = self.project(x, 0, 3)?;
         if !(cx.is_train() && self.dropout > 0.0) {
             let y = Self::masked(mask)?.forward_packed(&qkv, self.heads)?;
-            return self.out_proj.forward_act(&y, tl_tensor::Activation::Identity);
+            return self.out_proj.forward(&y, cx);
         }
         let parts = qkv.chunk(3, -1)?;
         let [q, k, v] = &parts[..] else {

@@ -1,6 +1,6 @@
 //! The affine layer.
 
-use crate::{Ctx, Forward, Param, Result, init, module};
+use crate::{Act, Ctx, Forward, Param, Result, init, module};
 use rand::RngCore;
 use tl_tensor::{Activation, Tensor};
 
@@ -66,6 +66,17 @@ impl Linear {
                 if act == Activation::Identity { y } else { act.apply(&y) }
             }
         })
+    }
+
+    /// The output followed by any function, in one pass where there is a form for it.
+    ///
+    /// # Errors
+    /// The last axis of `x` is not that of the weight.
+    pub fn forward_then(&self, x: &Tensor, act: Act, cx: &mut Ctx) -> Result<Tensor> {
+        match act.fused() {
+            Some(function) => self.forward_with(x, function, cx),
+            None => Ok(act.apply(&self.forward(x, cx)?)),
+        }
     }
 }
 

@@ -84,10 +84,7 @@ impl TransformerEncoderLayer {
     }
 
     fn feed_forward(&self, x: &Tensor, cx: &mut Ctx) -> Result<Tensor> {
-        let hidden = match self.activation.fused() {
-            Some(function) => self.linear1.forward_act(x, function).within("linear1")?,
-            None => self.activation.apply(&self.linear1.forward(x, cx).within("linear1")?),
-        };
+        let hidden = self.linear1.forward_then(x, self.activation, cx).within("linear1")?;
         let hidden = self.dropout.forward(&hidden, cx)?;
         let y = self.linear2.forward(&hidden, cx).within("linear2")?;
         self.dropout.forward(&y, cx)

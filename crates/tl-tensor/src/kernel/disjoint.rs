@@ -37,6 +37,23 @@ impl<'a, E> Disjoint<'a, E> {
         unsafe { slice::from_raw_parts_mut(self.data.add(from), count) }
     }
 
+    /// Where `side` rows of `side` elements lie, `step` apart from `from` on, as a type
+    /// that `E` is.
+    ///
+    /// # Panics
+    /// They reach beyond the slice.
+    #[inline(always)]
+    pub(crate) fn square<F: 'static>(&self, from: usize, step: usize, side: usize) -> Option<*mut F>
+    where
+        E: 'static,
+    {
+        let count = (side - 1) * step + side;
+        assert!(from <= self.len && count <= self.len - from, "a square beyond the slice");
+        // SAFETY: inside of the slice, as asserted.
+        let at = unsafe { self.data.add(from) };
+        (TypeId::of::<E>() == TypeId::of::<F>()).then_some(at.cast())
+    }
+
     /// The same slice of a type that `E` is.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn cast<F: 'static>(&self) -> Option<Disjoint<'a, F>>

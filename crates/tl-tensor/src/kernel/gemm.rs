@@ -1,10 +1,11 @@
 //! Matrix products, through the `gemm` crate.
 #![allow(unsafe_code)]
 
+mod panels;
 mod turned;
 
 use super::parallel;
-use crate::Elem;
+use crate::{Elem, Value, buffer::Prepared};
 
 /// A matrix somewhere in a slice: element (r, c) is at `r * rows + c * columns`.
 #[derive(Clone, Copy)]
@@ -71,6 +72,29 @@ pub(crate) fn gemm<E: Elem>(
     gemm_rows((m, k, n), a, b, (out, n), add, spread);
 }
 
+/// As [`gemm`] with `b = wᵀ` for a weight `w` `[n, k]` that stays the same: what can be
+/// made of it for the product is made once and kept with it.
+///
+/// # Panics
+/// As [`gemm`].
+pub(crate) fn gemm_kept<E: Elem>(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix<'_, E>,
+    w: &Value<E>,
+    out: &mut [E],
+    add: bool,
+) {
+    assert!(w.is_contiguous() && w.shape()[..] == [n, k], "gemm: not a weight of this size");
+    let b = Matrix::new(w.raw(), k).t();
+    if turned::better((m, k, n), a, b) || !panels::better((m, k, n), b) {
+        return gemm((m, k, n), a, b, out, add, true);
+    }
+    assert!(a.holds(m, k) && out.len() >= m * n, "gemm: operand too short");
+    let kept = w.prepared(Prepared::Panels(k), |_| panels::lay((k, n), b));
+    let right = panels::Right::Panels(kept.as_slice());
+    panels::product((m, k, n), a, right, (out, n), add, true);
+}
+
 /// As [`gemm`], into a matrix whose rows are `out.1` apart.
 pub(crate) fn gemm_rows<E: Elem>(
     (m, k, n): (usize, usize, usize),
@@ -98,6 +122,10 @@ pub(crate) fn gemm_rows<E: Elem>(
     }
     if turned::better((m, k, n), a, b) {
         return turned::product((m, k, n), a, b, (out, step), add, spread);
+    }
+    if panels::better((m, k, n), b) {
+        let b = panels::Right::Columns(b);
+        return panels::product((m, k, n), a, b, (out, step), add, spread);
     }
     let part = if spread && m * k * n >= PARALLEL_FROM { part((m, n)) } else { [m, n] };
     let [down, across] = [m.div_ceil(part[0]), n.div_ceil(part[1])];

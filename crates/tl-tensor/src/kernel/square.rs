@@ -1,40 +1,62 @@
 //! Squares of numbers turned over, and whole matrices by them.
 #![allow(unsafe_code)]
 
-use super::disjoint::{Disjoint, cast, cast_mut};
+use super::disjoint::{Disjoint, cast};
 use crate::Elem;
 
 /// Lines that are turned together: so many numbers are a line of the cache.
 pub(super) const SIDE: usize = 16;
 
 /// `SIDE` by `SIDE` numbers, row by row.
-pub(super) type Square<E = f32> = [E; SIDE * SIDE];
+pub(super) type Square = [f32; SIDE * SIDE];
 
 /// `to[c][r] = from[r][c]`.
 pub(super) fn turned(from: &Square) -> Square {
+    let mut to = [0.0; SIDE * SIDE];
+    // SAFETY: both are squares, and `to` is ours.
+    if !unsafe { turn((from.as_ptr(), SIDE), (to.as_mut_ptr(), SIDE), false) } {
+        to = std::array::from_fn(|i| from[i % SIDE * SIDE + i / SIDE]);
+    }
+    to
+}
+
+/// `to[c][r] = from[r][c]`, or `+=` if `add`, in registers, of squares whose rows are so
+/// many numbers apart; or false, where this machine has no such way.
+///
+/// # Safety
+/// Both squares are there, and nobody else has that of `to`.
+#[inline]
+unsafe fn turn(from: (*const f32, usize), to: (*mut f32, usize), add: bool) -> bool {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
-        // SAFETY: the machine has the instructions.
-        return unsafe { avx512(from) };
+        // SAFETY: the machine has the instructions; the rest is the caller's.
+        unsafe { avx512(from, to, add) };
+        return true;
     }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx") {
         // SAFETY: as above.
-        return unsafe { avx(from) };
+        unsafe { avx(from, to, add) };
+        return true;
     }
-    std::array::from_fn(|i| from[i % SIDE * SIDE + i / SIDE])
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, to, add);
+    false
 }
 
-/// [`turned`] by four rounds of pairs: neighbours, pairs of neighbours, quarters of
+/// [`turn`] by four rounds of pairs: neighbours, pairs of neighbours, quarters of
 /// a register, halves of it.
+///
+/// # Safety
+/// That of [`turn`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn avx512(from: &Square) -> Square {
+unsafe fn avx512(from: (*const f32, usize), to: (*mut f32, usize), add: bool) {
     use std::arch::x86_64::*;
     let mut a = [_mm512_setzero_ps(); SIDE];
     for (r, a) in a.iter_mut().enumerate() {
         // SAFETY: row `r` of 16 numbers; the load needs no alignment.
-        *a = unsafe { _mm512_loadu_ps(from.as_ptr().add(SIDE * r)) };
+        *a = unsafe { _mm512_loadu_ps(from.0.add(from.1 * r)) };
     }
     let mut b = a;
     for r in (0..SIDE).step_by(2) {
@@ -51,7 +73,6 @@ fn avx512(from: &Square) -> Square {
             c[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
         }
     }
-    let mut out = [0.0; SIDE * SIDE];
     for j in 0..4 {
         let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(c[j], c[4 + j]);
         let high = _mm512_shuffle_f32x4::<0b11_10_11_10>(c[j], c[4 + j]);
@@ -63,26 +84,33 @@ fn avx512(from: &Square) -> Square {
             _mm512_shuffle_f32x4::<0b10_00_10_00>(high, high_of_rest),
             _mm512_shuffle_f32x4::<0b11_01_11_01>(high, high_of_rest),
         ];
-        for (q, column) in columns.into_iter().enumerate() {
-            // SAFETY: row `4 q + j` of 16 numbers; the store needs no alignment.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(SIDE * (4 * q + j)), column) };
+        for (q, mut column) in columns.into_iter().enumerate() {
+            // SAFETY: row `4 q + j` of 16 numbers, which needs no alignment.
+            unsafe {
+                let out = to.0.add(to.1 * (4 * q + j));
+                if add {
+                    column = _mm512_add_ps(_mm512_loadu_ps(out), column);
+                }
+                _mm512_storeu_ps(out, column);
+            }
         }
     }
-    out
 }
 
-/// [`turned`] by quarters of eight by eight, in three rounds of pairs.
+/// [`turn`] by quarters of eight by eight, in three rounds of pairs.
+///
+/// # Safety
+/// That of [`turn`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
-fn avx(from: &Square) -> Square {
+unsafe fn avx(from: (*const f32, usize), to: (*mut f32, usize), add: bool) {
     use std::arch::x86_64::*;
     const HALF: usize = SIDE / 2;
-    let mut out = [0.0; SIDE * SIDE];
     for (top, left) in [(0, 0), (0, HALF), (HALF, 0), (HALF, HALF)] {
         let mut a = [_mm256_setzero_ps(); HALF];
         for (r, a) in a.iter_mut().enumerate() {
             // SAFETY: half of a row of 16 numbers; the load needs no alignment.
-            *a = unsafe { _mm256_loadu_ps(from.as_ptr().add(SIDE * (top + r) + left)) };
+            *a = unsafe { _mm256_loadu_ps(from.0.add(from.1 * (top + r) + left)) };
         }
         let mut b = a;
         for r in (0..HALF).step_by(2) {
@@ -100,28 +128,18 @@ fn avx(from: &Square) -> Square {
         for j in 0..4 {
             let low = _mm256_permute2f128_ps::<0b10_00_00>(c[j], c[4 + j]);
             let high = _mm256_permute2f128_ps::<0b11_00_01>(c[j], c[4 + j]);
-            for (column, numbers) in [(j, low), (4 + j, high)] {
-                let at = SIDE * (left + column) + top;
-                // SAFETY: half of a row; the store needs no alignment.
-                unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(at), numbers) };
+            for (column, mut numbers) in [(j, low), (4 + j, high)] {
+                // SAFETY: half of a row, which needs no alignment.
+                unsafe {
+                    let out = to.0.add(to.1 * (left + column) + top);
+                    if add {
+                        numbers = _mm256_add_ps(_mm256_loadu_ps(out), numbers);
+                    }
+                    _mm256_storeu_ps(out, numbers);
+                }
             }
         }
     }
-    out
-}
-
-/// [`turned`] for any type of number.
-#[inline]
-fn turned_of<E: Elem>(from: &Square<E>) -> Square<E> {
-    let numbers = cast::<E, f32>(from).and_then(|from| from.try_into().ok());
-    if let Some(numbers) = numbers {
-        let mut to = [E::ZERO; SIDE * SIDE];
-        if let Some(to) = cast_mut(&mut to) {
-            to.copy_from_slice(&turned(numbers));
-        }
-        return to;
-    }
-    std::array::from_fn(|i| from[i % SIDE * SIDE + i / SIDE])
 }
 
 /// `to[at + r * step + c] = from[c * from_step + r]`, or `+=` if `add`, for so many rows
@@ -129,6 +147,9 @@ fn turned_of<E: Elem>(from: &Square<E>) -> Square<E> {
 ///
 /// # Safety
 /// No one else has these elements of `to`.
+///
+/// # Panics
+/// One of the matrices reaches beyond its slice.
 pub(super) unsafe fn transpose<E: Elem>(
     (rows, columns): (usize, usize),
     (from, from_step): (&[E], usize),
@@ -139,28 +160,45 @@ pub(super) unsafe fn transpose<E: Elem>(
         let width = SIDE.min(columns - left);
         for top in (0..rows).step_by(SIDE) {
             let height = SIDE.min(rows - top);
-            let mut square = [E::ZERO; SIDE * SIDE];
-            for (c, line) in square.as_chunks_mut::<SIDE>().0.iter_mut().take(width).enumerate() {
-                let source = &from[(left + c) * from_step + top..][..height];
-                match source.try_into() {
-                    Ok(source) => *line = source,
-                    Err(_) => line[..height].copy_from_slice(source),
-                }
+            let source = &from[left * from_step + top..][..(width - 1) * from_step + height];
+            let to_at = at + top * step + left;
+            if (width, height) == (SIDE, SIDE)
+                // SAFETY: a whole square of `from`, as asserted by the slice above, and
+                // one of `to`, as asserted by `square`; the caller's promise for the rest.
+                && unsafe { of_floats((source, from_step), to, (to_at, step), add) }
+            {
+                continue;
             }
-            let turned = turned_of(&square);
-            for (r, line) in turned.as_chunks::<SIDE>().0.iter().take(height).enumerate() {
+            for r in 0..height {
                 // SAFETY: the caller's, and only one line of it at a time.
-                let out = unsafe { to.part(at + (top + r) * step + left, width) };
-                if add {
-                    out.iter_mut().zip(line).for_each(|(out, x)| *out += *x);
-                } else if let Ok(out) = <&mut [E; SIDE]>::try_from(&mut *out) {
-                    *out = *line;
-                } else {
-                    out.copy_from_slice(&line[..width]);
+                let line = unsafe { to.part(to_at + r * step, width) };
+                let numbers = source[r..].iter().step_by(from_step);
+                for (out, &x) in line.iter_mut().zip(numbers) {
+                    *out = if add { *out + x } else { x };
                 }
             }
         }
     }
+}
+
+/// [`turn`] where the numbers are `f32`; false otherwise.
+///
+/// # Safety
+/// `from` holds a square of this step; nobody else has that of `to`.
+///
+/// # Panics
+/// The square reaches beyond `to`.
+#[inline]
+unsafe fn of_floats<E: Elem>(
+    (from, from_step): (&[E], usize),
+    to: &Disjoint<'_, E>,
+    (at, step): (usize, usize),
+    add: bool,
+) -> bool {
+    let Some(from) = cast::<E, f32>(from) else { return false };
+    let Some(to) = to.square::<f32>(at, step, SIDE) else { return false };
+    // SAFETY: the caller's, and `square` has found the whole of it inside.
+    unsafe { turn((from.as_ptr(), from_step), (to, step), add) }
 }
 
 #[cfg(test)]
@@ -174,8 +212,10 @@ mod tests {
         // Also where there is a wider way.
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx") {
-            // SAFETY: the machine has the instructions.
-            assert_eq!(unsafe { avx(&from) }, to);
+            let mut narrow = [0.0; SIDE * SIDE];
+            // SAFETY: the machine has the instructions; two squares.
+            unsafe { avx((from.as_ptr(), SIDE), (narrow.as_mut_ptr(), SIDE), false) };
+            assert_eq!(narrow, to);
         }
         for r in 0..SIDE {
             for c in 0..SIDE {

@@ -17,7 +17,10 @@ use super::{
     gemm::{Matrix, gemm},
     parallel,
 };
-use crate::{Elem, Value, buffer::Buffer};
+use crate::{
+    Elem, Value,
+    buffer::{Buffer, Prepared},
+};
 use std::{ops::Range, sync::Arc};
 
 #[cfg(target_arch = "x86_64")]
@@ -312,7 +315,8 @@ fn convolve<'m, E: Elem + 'm>(
 /// The transform of a weight `[to, from, 3, 3]`. It is kept with the weight: the
 /// passes of a step, and all uses of a model that does not learn, share it.
 fn places_of<E: Elem>(plan: &Plan, weight: &Value<E>) -> Arc<Buffer<E>> {
-    weight.prepared(|weight| weight_places(weight, plan.to.channels * plan.from.channels))
+    let filters = plan.to.channels * plan.from.channels;
+    weight.prepared(Prepared::Winograd, |weight| weight_places(weight, filters))
 }
 
 /// `out = conv(x, weight) + bias`; the weight is `[to, from, 3, 3]`.

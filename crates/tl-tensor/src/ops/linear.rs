@@ -4,7 +4,7 @@ use super::unary::{logistic, normal_cdf};
 use crate::{
     Elem, Error, Op, Result, Tensor, Value, Vjp,
     kernel::{
-        gemm::{Matrix, gemm},
+        gemm::{Matrix, gemm, gemm_kept},
         map,
     },
 };
@@ -187,7 +187,12 @@ impl<E: Elem> Tensor<E> {
             if let Some(row) = row {
                 map::fill_rows(out, row);
             }
-            gemm((m, k, n), Matrix::new(x.raw(), k), w_matrix.t(), out, row.is_some(), true);
+            let x = Matrix::new(x.raw(), k);
+            if weight.is_tracked() || !w.is_contiguous() {
+                gemm((m, k, n), x, w_matrix.t(), out, row.is_some(), true);
+            } else {
+                gemm_kept((m, k, n), x, &w, out, row.is_some());
+            }
         };
         let tracked =
             self.is_tracked() || weight.is_tracked() || bias.is_some_and(Self::is_tracked);
