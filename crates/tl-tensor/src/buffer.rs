@@ -110,11 +110,7 @@ impl<E: Elem> Buffer<E> {
 
     /// What `make` makes of the elements, kept until they are written again; the first
     /// kind that is asked for is.
-    pub(crate) fn prepared(
-        &self,
-        kind: Prepared,
-        make: impl FnOnce(&[E]) -> Self,
-    ) -> Arc<Self> {
+    pub(crate) fn prepared(&self, kind: Prepared, make: impl FnOnce(&[E]) -> Self) -> Arc<Self> {
         if let Some((known, made)) = self.prepared.get()
             && *known == kind
         {

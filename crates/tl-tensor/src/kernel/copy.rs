@@ -1,6 +1,6 @@
 //! Copies into row-major order.
 
-use super::{parallel, walk};
+use super::{parallel, square, walk};
 use crate::{Elem, Value};
 
 /// A row-major copy of any view.
@@ -12,7 +12,7 @@ pub(crate) fn packed<E: Elem>(x: &Value<E>) -> Value<E> {
         let data = x.raw();
         let (rank, sizes, steps) = walk::collapse(&shape, [strides]);
         if rank == 2 && steps[0][0] == 1 && steps[0][1] != 1 && !out.is_empty() {
-            transpose(data, out, sizes[0], sizes[1], steps[0][1]);
+            transpose(data, out, sizes[1], steps[0][1]);
             return;
         }
         if out.is_empty() {
@@ -41,19 +41,11 @@ pub(crate) fn packed<E: Elem>(x: &Value<E>) -> Value<E> {
     })
 }
 
-/// `out[r][c] = data[r + c * step]` in blocks that stay in cache.
-fn transpose<E: Elem>(data: &[E], out: &mut [E], rows: usize, columns: usize, step: usize) {
-    const BLOCK: usize = 16;
-    parallel::chunks(out, BLOCK * columns, rows * columns, |band, out| {
-        let first = band * BLOCK;
-        let height = out.len() / columns;
-        for left in (0..columns).step_by(BLOCK) {
-            for c in left..(left + BLOCK).min(columns) {
-                let source = &data[first + c * step..][..height];
-                for (r, x) in source.iter().enumerate() {
-                    out[r * columns + c] = *x;
-                }
-            }
-        }
+/// `out[r][c] = data[r + c * step]` in bands of rows.
+fn transpose<E: Elem>(data: &[E], out: &mut [E], columns: usize, step: usize) {
+    let work = out.len();
+    parallel::chunks(out, square::SIDE * columns, work, |band, out| {
+        let size = (out.len() / columns, columns);
+        square::transpose_into(size, (&data[band * square::SIDE..], step), out);
     });
 }

@@ -37,6 +37,17 @@ impl<'a, E> Disjoint<'a, E> {
         unsafe { slice::from_raw_parts_mut(self.data.add(from), count) }
     }
 
+    /// Where an element is.
+    ///
+    /// # Panics
+    /// It is beyond the slice.
+    #[inline(always)]
+    pub(crate) fn at(&self, element: usize) -> *mut E {
+        assert!(element < self.len, "an element beyond the slice");
+        // SAFETY: inside of the slice, as asserted.
+        unsafe { self.data.add(element) }
+    }
+
     /// Where `side` rows of `side` elements lie, `step` apart from `from` on, as a type
     /// that `E` is.
     ///
@@ -48,10 +59,8 @@ impl<'a, E> Disjoint<'a, E> {
         E: 'static,
     {
         let count = (side - 1) * step + side;
-        assert!(from <= self.len && count <= self.len - from, "a square beyond the slice");
-        // SAFETY: inside of the slice, as asserted.
-        let at = unsafe { self.data.add(from) };
-        (TypeId::of::<E>() == TypeId::of::<F>()).then_some(at.cast())
+        assert!(count <= self.len - from, "a square beyond the slice");
+        (TypeId::of::<E>() == TypeId::of::<F>()).then_some(self.at(from).cast())
     }
 
     /// The same slice of a type that `E` is.

@@ -72,8 +72,10 @@ pub(crate) fn gemm<E: Elem>(
     gemm_rows((m, k, n), a, b, (out, n), add, spread);
 }
 
-/// As [`gemm`] with `b = wᵀ` for a weight `w` `[n, k]` that stays the same: what can be
-/// made of it for the product is made once and kept with it.
+/// `out = a wᵀ` for a weight `w` `[n, k]` that stays the same: what can be made of it for
+/// the product is made once and kept with it. `finish` gets every row, or a part of it and
+/// the column that it begins at, while it is still near. False, and nothing done, where
+/// another way is faster.
 ///
 /// # Panics
 /// As [`gemm`].
@@ -82,17 +84,18 @@ pub(crate) fn gemm_kept<E: Elem>(
     a: Matrix<'_, E>,
     w: &Value<E>,
     out: &mut [E],
-    add: bool,
-) {
+    finish: Option<&(dyn Fn(&mut [E], usize) + Sync)>,
+) -> bool {
     assert!(w.is_contiguous() && w.shape()[..] == [n, k], "gemm: not a weight of this size");
     let b = Matrix::new(w.raw(), k).t();
     if turned::better((m, k, n), a, b) || !panels::better((m, k, n), b) {
-        return gemm((m, k, n), a, b, out, add, true);
+        return false;
     }
     assert!(a.holds(m, k) && out.len() >= m * n, "gemm: operand too short");
     let kept = w.prepared(Prepared::Panels(k), |_| panels::lay((k, n), b));
     let right = panels::Right::Panels(kept.as_slice());
-    panels::product((m, k, n), a, right, (out, n), add, true);
+    panels::product((m, k, n), a, right, (out, n), (false, true), finish);
+    true
 }
 
 /// As [`gemm`], into a matrix whose rows are `out.1` apart.
@@ -125,7 +128,7 @@ pub(crate) fn gemm_rows<E: Elem>(
     }
     if panels::better((m, k, n), b) {
         let b = panels::Right::Columns(b);
-        return panels::product((m, k, n), a, b, (out, step), add, spread);
+        return panels::product((m, k, n), a, b, (out, step), (add, spread), None);
     }
     let part = if spread && m * k * n >= PARALLEL_FROM { part((m, n)) } else { [m, n] };
     let [down, across] = [m.div_ceil(part[0]), n.div_ceil(part[1])];
@@ -330,6 +333,9 @@ mod tests {
             (41, 50, 410),
             // Turned where the right one lies in columns.
             (33, 130, 150),
+            // Laid in panels, and several parts of them.
+            (70, 130, 150),
+            (310, 200, 330),
             (24, 300, 500),
         ] {
             let a: Vec<E> = (0..m * k).map(|i| of((i as f64 * 0.37).sin())).collect();

@@ -142,6 +142,13 @@ unsafe fn avx(from: (*const f32, usize), to: (*mut f32, usize), add: bool) {
     }
 }
 
+/// `to[r * columns + c] = from[c * from_step + r]` for so many rows and columns of `to`.
+pub(super) fn transpose_into<E: Elem>(size: (usize, usize), from: (&[E], usize), to: &mut [E]) {
+    let to = Disjoint::new(to);
+    // SAFETY: nobody else has it.
+    unsafe { transpose(size, from, (&to, 0, size.1), false) };
+}
+
 /// `to[at + r * step + c] = from[c * from_step + r]`, or `+=` if `add`, for so many rows
 /// and columns of `to`.
 ///

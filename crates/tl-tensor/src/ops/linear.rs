@@ -187,27 +187,37 @@ impl<E: Elem> Tensor<E> {
             if let Some(row) = row {
                 map::fill_rows(out, row);
             }
-            let x = Matrix::new(x.raw(), k);
-            if weight.is_tracked() || !w.is_contiguous() {
-                gemm((m, k, n), x, w_matrix.t(), out, row.is_some(), true);
+            gemm((m, k, n), Matrix::new(x.raw(), k), w_matrix.t(), out, row.is_some(), true);
+        };
+        let all = |out: &mut [E], activation: Activation| {
+            let finish = |part: &mut [E], from: usize| {
+                activation.add_and_apply(part, row.map(|row| &row[from..][..part.len()]));
+            };
+            let idle = activation == Activation::Identity && row.is_none();
+            let finish: Option<&(dyn Fn(&mut [E], usize) + Sync)> =
+                if idle { None } else { Some(&finish) };
+            let kept = !weight.is_tracked() && w.is_contiguous();
+            if kept && gemm_kept((m, k, n), Matrix::new(x.raw(), k), &w, out, finish) {
+                return;
+            }
+            if activation == Activation::Identity {
+                product(out, row);
             } else {
-                gemm_kept((m, k, n), x, &w, out, row.is_some());
+                product(out, None);
+                activation.add_and_apply(out, row);
             }
         };
         let tracked =
             self.is_tracked() || weight.is_tracked() || bias.is_some_and(Self::is_tracked);
         let (saved, y) = match activation {
-            Activation::Identity => (None, Value::build([m, n].into(), |out| product(out, row))),
+            Activation::Identity => (None, Value::build([m, n].into(), |out| all(out, activation))),
             Activation::Gelu if tracked => {
-                let before = Value::build([m, n].into(), |out| product(out, row));
+                let before = Value::build([m, n].into(), |out| all(out, Activation::Identity));
                 let y = activation.apply(&Self::constant(before.clone())).value;
                 (Some(before), y)
             }
             _ => {
-                let y = Value::build([m, n].into(), |out| {
-                    product(out, None);
-                    activation.add_and_apply(out, row);
-                });
+                let y = Value::build([m, n].into(), |out| all(out, activation));
                 (tracked.then(|| y.clone()), y)
             }
         };

@@ -6,7 +6,7 @@
 //! turned in registers, laid down once, and met by strips of rows that are short enough
 //! for the crate to read the panel where it lies.
 
-use super::{Base, Matrix, PARALLEL_FROM, PARTS, packed};
+use super::{Matrix, PARALLEL_FROM, PARTS, packed};
 use crate::{
     Elem,
     buffer::Buffer,
@@ -16,11 +16,13 @@ use std::any::TypeId;
 
 /// Columns of a panel: a multiple of a tile of the kernel.
 const COLUMNS: usize = 64;
-/// Most columns of a part: its panels stay in the cache of a core.
-const MOST: usize = 4 * COLUMNS;
+/// Most numbers in the panels of a part: they stay in the cache of a core.
+const MOST: usize = 1 << 18;
+/// What laying a number down costs, in numbers read.
+const LAYING: f64 = 4.0;
 /// Rows of a strip: the crate copies the panel for more than eight tiles of six.
 const STRIP: usize = 48;
-/// Fewest rows of a part, which has to lay its panel down itself.
+/// Fewest rows of a part of several.
 const ROWS: usize = 2 * STRIP;
 /// Fewest numbers of the right matrix.
 const NUMBERS: usize = 1 << 12;
@@ -55,29 +57,26 @@ pub(super) fn lay<E: Elem>((k, n): (usize, usize), b: Matrix<'_, E>) -> Buffer<E
 fn lay_part<E: Elem>(k: usize, b: Matrix<'_, E>, out: &mut [E]) {
     for (i, panel) in out.chunks_mut(k * COLUMNS).enumerate() {
         let width = panel.len() / k;
-        let to = Disjoint::new(panel);
         let from = (b.skip_columns(i * COLUMNS).data, b.column_step);
-        // SAFETY: nobody else has it.
-        unsafe { square::transpose((k, width), from, (&to, 0, width), false) };
+        square::transpose_into((k, width), from, panel);
     }
 }
 
-/// `out = a b`, or `out += a b` if `add`, rows of `out` are `step` apart.
+/// `out = a b`, or `out += a b` if `add`, rows of `out` are `step` apart. `finish` gets
+/// every row of a part when it is done, and the column that it begins at.
 pub(super) fn product<E: Elem>(
     (m, k, n): (usize, usize, usize),
     a: Matrix<'_, E>,
     right: Right<'_, E>,
     (out, step): (&mut [E], usize),
-    add: bool,
-    spread: bool,
+    (add, spread): (bool, bool),
+    finish: Option<&(dyn Fn(&mut [E], usize) + Sync)>,
 ) {
     let work = if spread { m * k * n } else { 0 };
-    let parts = if work >= PARALLEL_FROM { PARTS } else { 1 };
-    // Twice as many where columns allow, since the last one may be narrow.
-    let columns = n.div_ceil(2 * parts).next_multiple_of(COLUMNS).min(MOST);
+    let whole = [m.next_multiple_of(STRIP), n.next_multiple_of(COLUMNS)];
+    let [rows, columns] = if work >= PARALLEL_FROM { part((m, k, n), right) } else { whole };
     let across = n.div_ceil(columns);
-    let rows = m.div_ceil(parts.div_ceil(across)).max(ROWS).next_multiple_of(STRIP);
-    let out = Base(out.as_mut_ptr());
+    let out = Disjoint::new(out);
     parallel::collect(m.div_ceil(rows) * across, work, |i| {
         let (top, left) = (i / across * rows, i % across * columns);
         let (bottom, end) = (m.min(top + rows), n.min(left + columns));
@@ -91,18 +90,46 @@ pub(super) fn product<E: Elem>(
             }
         };
         for row in (top..bottom).step_by(STRIP) {
+            let height = STRIP.min(bottom - row);
             for column in (left..end).step_by(COLUMNS) {
-                let size = (STRIP.min(bottom - row), k, COLUMNS.min(end - column));
+                let size = (height, k, COLUMNS.min(end - column));
                 let panel = Matrix::new(&panels[k * (column - left)..], size.2);
                 // SAFETY: the caller has shown that `a` and `out` have these rows and
-                // columns; `out` is borrowed uniquely, and no two parts share an element.
+                // columns, and no two parts share an element of `out`.
                 unsafe {
                     let into = out.at(row * step + column);
                     packed(size, a.skip_rows(row), panel, (into, [step, 1]), add);
                 }
             }
+            if let Some(finish) = finish {
+                for row in row..row + height {
+                    // SAFETY: as above.
+                    finish(unsafe { out.part(row * step + left, end - left) }, left);
+                }
+            }
         }
     });
+}
+
+/// Rows and columns of the parts that threads take: of all ways to cut a product into
+/// so many the one that reads the least, where panels that are not laid yet cost more.
+fn part<E>((m, k, n): (usize, usize, usize), right: Right<'_, E>) -> [usize; 2] {
+    let (parts, dearer) = match right {
+        Right::Panels(_) => (2 * PARTS, 1.0),
+        Right::Columns(_) => (PARTS, LAYING),
+    };
+    let cut = |down: usize| {
+        let (rows, columns) = (m.div_ceil(down), n.div_ceil(parts / down));
+        let columns = columns.min(MOST / k).max(1).next_multiple_of(COLUMNS);
+        [rows.next_multiple_of(super::ROWS), columns]
+    };
+    let cost = |[rows, columns]: [usize; 2]| {
+        let few = m.div_ceil(rows) * n.div_ceil(columns) < PARTS / 2;
+        (few, dearer / rows.min(m) as f64 + 1.0 / columns.min(n) as f64)
+    };
+    let better = |a: [usize; 2], b: [usize; 2]| if cost(b) < cost(a) { b } else { a };
+    let fits = |down: &usize| m >= down * ROWS;
+    [2, 4, 8].into_iter().filter(fits).map(cut).fold(cut(1), better)
 }
 
 #[cfg(test)]
@@ -117,5 +144,30 @@ mod tests {
         assert!(!better((100, 128, 128), rows) && !better((100, 128, 16), columns));
         let doubles = vec![0.0_f64; 1 << 14];
         assert!(!better((100, 128, 128), Matrix::new(&doubles, 128).t()));
+    }
+
+    #[test]
+    fn panels_laid_before_give_the_same_bits_and_every_row_is_finished_once() {
+        for (m, k, n) in [(50, 70, 100), (300, 130, 200), (97, 384, 64)] {
+            let numbers = |count: usize, step: f32| -> Vec<f32> {
+                (0..count).map(|i| (i as f32 * step).sin()).collect()
+            };
+            let (a, b) = (numbers(m * k, 0.37), numbers(n * k, 0.73));
+            let (a, b) = (Matrix::new(&a, k), Matrix::new(&b, k).t());
+            let all = lay((k, n), b);
+            let mut outs = [vec![0.0; m * n], vec![0.0; m * n]];
+            let finish = |part: &mut [f32], from: usize| {
+                for (c, x) in part.iter_mut().enumerate() {
+                    *x += 1000.0 + (from + c) as f32;
+                }
+            };
+            let [kept, own] = &mut outs;
+            let panels = Right::Panels(all.as_slice());
+            product((m, k, n), a, panels, (kept, n), (false, true), Some(&finish));
+            product((m, k, n), a, Right::Columns(b), (own, n), (false, false), None);
+            for (i, (kept, own)) in kept.iter().zip(own).enumerate() {
+                assert_eq!(*kept, *own + (1000.0 + (i % n) as f32), "{m} {k} {n}: {i}");
+            }
+        }
     }
 }

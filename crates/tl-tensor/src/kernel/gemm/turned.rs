@@ -47,9 +47,7 @@ pub(super) fn product<E: Elem>(
     spread: bool,
 ) {
     let mut left = Buffer::scratch(k * m);
-    let to = Disjoint::new(left.as_mut_slice());
-    // SAFETY: nobody else has it.
-    unsafe { square::transpose((k, m), (a.data, a.row_step), (&to, 0, m), false) };
+    square::transpose_into((k, m), (a.data, a.row_step), left.as_mut_slice());
     let left = Matrix::new(left.as_slice(), m).t();
     let work = if spread { m * k * n } else { 0 };
     let most = if work >= PARALLEL_FROM { n.div_ceil(PARTS).max(NARROWEST) } else { n };
