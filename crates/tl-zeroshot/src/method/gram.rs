@@ -17,15 +17,22 @@ pub(super) fn gram(x: &Tensor<f64>) -> Result<Tensor<f64>> {
     let mut out = vec![0.0; d * d];
     for start in (0..d).step_by(STRIP) {
         let (width, rest) = (STRIP.min(d - start), d - start);
-        let strip = x.narrow(1, start, width)?.t()?.matmul(&x.narrow(1, start, rest)?)?.to_vec();
-        for (i, row) in strip.chunks_exact(rest).enumerate() {
-            for (j, &value) in row.iter().enumerate() {
-                out[(start + i) * d + start + j] = value;
-                out[(start + j) * d + start + i] = value;
-            }
-        }
+        // In rows, which a product reads where they lie: samples are far apart.
+        let left = x.narrow(1, start, width)?.t()?.contiguous();
+        let strip = left.matmul(&x.narrow(1, start, rest)?)?;
+        let mirrored = strip.narrow(1, width, rest - width)?.t()?;
+        put(&mut out, (d, start, start), &strip);
+        put(&mut out, (d, start + width, start), &mirrored);
     }
     Ok(Tensor::from_vec(out, [d, d])?)
+}
+
+/// Writes a block into a matrix of width `d`, from this row and column on.
+fn put(out: &mut [f64], (d, row, column): (usize, usize, usize), block: &Tensor<f64>) {
+    let width = block.dims()[1].max(1);
+    for (i, line) in block.to_vec().chunks_exact(width).enumerate() {
+        out[(row + i) * d + column..][..width].copy_from_slice(line);
+    }
 }
 
 #[cfg(test)]
