@@ -73,3 +73,20 @@ fn layers_of_a_transformer() {
         Ok(t[0].batch_norm(Some(&t[1]), Some(&t[2]), 1e-5)?.output)
     });
 }
+
+#[test]
+fn a_weight_that_learns_and_one_that_does_not_give_the_same_bits() {
+    let rng = &mut ChaCha8Rng::seed_from_u64(3);
+    for [m, k, n] in [[20, 130, 300], [200, 130, 300], [600, 384, 130], [50, 30, 10]] {
+        let (x, w) = (Tensor::<f32>::randn([m, k], rng), Tensor::randn([n, k], rng));
+        let bias = Tensor::randn(n, rng);
+        for act in [Activation::Identity, Activation::Relu, Activation::Gelu] {
+            let run = |w: &Tensor| x.linear_act(w, Some(&bias), act).unwrap().to_vec();
+            let learning = run(&w.clone().requires_grad());
+            // The second use finds what the first has kept.
+            for _ in 0..2 {
+                assert_eq!(run(&w), learning, "{m} {k} {n} {act:?}");
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@ use tl_finetune::{
 };
 use tl_nn::{
     Act, BatchNorm2d, Conv2d, Ctx, Flatten, Forward, Linear, ModuleExt, Sequential, Tensor,
+    TransformerEncoderLayer,
 };
 
 #[test]
@@ -202,6 +203,21 @@ fn dropout_is_on_the_adapter_alone() {
     assert_ne!(train(&model, 1), train(&model, 2));
     assert_eq!(train(&model, 1), train(&model, 1));
     assert_eq!(out(&model, &x), out(&model, &x));
+}
+
+#[test]
+fn dropout_reaches_adapters_inside_of_a_transformer_layer() {
+    let layer = || TransformerEncoderLayer::new(8, 2, 16, &mut rng(4)).unwrap().dropout(0.0);
+    let x = Tensor::randn([2, 3, 8], &mut rng(5));
+    for target in ["linear1", "linear2", "self_attn.out_proj"] {
+        let mut config = LoraConfig::new([target]).rank(2).dropout(0.5);
+        config.init = LoraInit::Random;
+        let mut model = layer();
+        peft::attach(&mut model, "x", config, 0).unwrap();
+        let train = |seed| model.forward(&x, &mut Ctx::train(seed)).unwrap().to_vec();
+        assert_ne!(train(1), train(2), "{target}");
+        assert_eq!(train(1), train(1), "{target}");
+    }
 }
 
 #[test]

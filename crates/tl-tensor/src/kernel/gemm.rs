@@ -72,17 +72,17 @@ pub(crate) fn gemm<E: Elem>(
     gemm_rows((m, k, n), a, b, (out, n), add, spread);
 }
 
-/// `out = a wᵀ` for a weight `w` `[n, k]` that stays the same: what can be made of it for
-/// the product is made once and kept with it. `finish` gets every row, or a part of it and
-/// the column that it begins at, while it is still near. False, and nothing done, where
-/// another way is faster.
+/// `out = a wᵀ` for the weight `w` `[n, k]` of a layer. `finish` gets every row, or a part
+/// of it and the column that it begins at, while it is still near. What is made of the
+/// weight for the product is kept with it if `keep`, with the same bits. False, and nothing
+/// done, where another way is faster.
 ///
 /// # Panics
 /// As [`gemm`].
-pub(crate) fn gemm_kept<E: Elem>(
+pub(crate) fn gemm_layer<E: Elem>(
     (m, k, n): (usize, usize, usize),
     a: Matrix<'_, E>,
-    w: &Value<E>,
+    (w, keep): (&Value<E>, bool),
     out: &mut [E],
     finish: Option<&(dyn Fn(&mut [E], usize) + Sync)>,
 ) -> bool {
@@ -92,8 +92,11 @@ pub(crate) fn gemm_kept<E: Elem>(
         return false;
     }
     assert!(a.holds(m, k) && out.len() >= m * n, "gemm: operand too short");
-    let kept = w.prepared(Prepared::Panels(k), |_| panels::lay((k, n), b));
-    let right = panels::Right::Panels(kept.as_slice());
+    let kept = keep.then(|| w.prepared(Prepared::Panels(k), |_| panels::lay((k, n), b)));
+    let right = match &kept {
+        Some(kept) => panels::Right::Panels(kept.as_slice()),
+        None => panels::Right::Columns(b),
+    };
     panels::product((m, k, n), a, right, (out, n), (false, true), finish);
     true
 }

@@ -4,7 +4,7 @@ use super::unary::{logistic, normal_cdf};
 use crate::{
     Elem, Error, Op, Result, Tensor, Value, Vjp,
     kernel::{
-        gemm::{Matrix, gemm, gemm_kept},
+        gemm::{Matrix, gemm, gemm_layer},
         map,
     },
 };
@@ -196,8 +196,9 @@ impl<E: Elem> Tensor<E> {
             let idle = activation == Activation::Identity && row.is_none();
             let finish: Option<&(dyn Fn(&mut [E], usize) + Sync)> =
                 if idle { None } else { Some(&finish) };
-            let kept = !weight.is_tracked() && w.is_contiguous();
-            if kept && gemm_kept((m, k, n), Matrix::new(x.raw(), k), &w, out, finish) {
+            let keep = !weight.is_tracked();
+            let left = Matrix::new(x.raw(), k);
+            if w.is_contiguous() && gemm_layer((m, k, n), left, (&w, keep), out, finish) {
                 return;
             }
             if activation == Activation::Identity {
