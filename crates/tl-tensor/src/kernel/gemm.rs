@@ -43,6 +43,10 @@ impl<'a, E> Matrix<'a, E> {
     }
 }
 
+/// What is done with a row of a product that is ready, or a part of it, and the column that
+/// it begins at.
+pub(crate) type Finish<'a, E> = dyn Fn(&mut [E], usize) + Sync + 'a;
+
 /// Multiply-adds from which on a product is spread over threads.
 const PARALLEL_FROM: usize = 1 << 19;
 /// Most parts that a product is spread over threads in, and fewest rows or columns of
@@ -84,7 +88,7 @@ pub(crate) fn gemm_layer<E: Elem>(
     a: Matrix<'_, E>,
     (w, keep): (&Value<E>, bool),
     out: &mut [E],
-    finish: Option<&(dyn Fn(&mut [E], usize) + Sync)>,
+    finish: Option<&Finish<'_, E>>,
 ) -> bool {
     assert!(w.is_contiguous() && w.shape()[..] == [n, k], "gemm: not a weight of this size");
     let b = Matrix::new(w.raw(), k).t();

@@ -4,7 +4,7 @@ use super::unary::{logistic, normal_cdf};
 use crate::{
     Elem, Error, Op, Result, Tensor, Value, Vjp,
     kernel::{
-        gemm::{Matrix, gemm, gemm_layer},
+        gemm::{Finish, Matrix, gemm, gemm_layer},
         map,
     },
 };
@@ -194,8 +194,7 @@ impl<E: Elem> Tensor<E> {
                 activation.add_and_apply(part, row.map(|row| &row[from..][..part.len()]));
             };
             let idle = activation == Activation::Identity && row.is_none();
-            let finish: Option<&(dyn Fn(&mut [E], usize) + Sync)> =
-                if idle { None } else { Some(&finish) };
+            let finish: Option<&Finish<'_, E>> = if idle { None } else { Some(&finish) };
             let keep = !weight.is_tracked();
             let left = Matrix::new(x.raw(), k);
             if w.is_contiguous() && gemm_layer((m, k, n), left, (&w, keep), out, finish) {

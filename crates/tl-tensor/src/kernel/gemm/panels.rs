@@ -6,7 +6,7 @@
 //! turned in registers, laid down once, and met by strips of rows that are short enough
 //! for the crate to read the panel where it lies.
 
-use super::{Matrix, PARALLEL_FROM, PARTS, packed};
+use super::{Finish, Matrix, PARALLEL_FROM, PARTS, packed};
 use crate::{
     Elem,
     buffer::Buffer,
@@ -70,7 +70,7 @@ pub(super) fn product<E: Elem>(
     right: Right<'_, E>,
     (out, step): (&mut [E], usize),
     (add, spread): (bool, bool),
-    finish: Option<&(dyn Fn(&mut [E], usize) + Sync)>,
+    finish: Option<&Finish<'_, E>>,
 ) {
     let work = if spread { m * k * n } else { 0 };
     let whole = [m.next_multiple_of(STRIP), n.next_multiple_of(COLUMNS)];
