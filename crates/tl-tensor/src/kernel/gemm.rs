@@ -4,7 +4,7 @@
 mod panels;
 mod turned;
 
-use super::parallel;
+use super::{disjoint::Disjoint, parallel};
 use crate::{Elem, Value, buffer::Prepared};
 
 /// A matrix somewhere in a slice: element (r, c) is at `r * rows + c * columns`.
@@ -139,7 +139,7 @@ pub(crate) fn gemm_rows<E: Elem>(
     }
     let part = if spread && m * k * n >= PARALLEL_FROM { part((m, n)) } else { [m, n] };
     let [down, across] = [m.div_ceil(part[0]), n.div_ceil(part[1])];
-    let out = Base(out.as_mut_ptr());
+    let out = Disjoint::new(out);
     parallel::collect(down * across, if spread { m * k * n } else { 0 }, |i| {
         let (r, c) = (i / across * part[0], i % across * part[1]);
         let (rows, columns) = (part[0].min(m - r), part[1].min(n - c));
@@ -187,22 +187,6 @@ unsafe fn packed<E: Elem>(
             false,
             gemm::Parallelism::None,
         );
-    }
-}
-
-/// Where a product is written.
-struct Base<E>(*mut E);
-
-// SAFETY: parts of one uniquely borrowed slice that do not overlap are written
-// through it, which is as sending each of them.
-unsafe impl<E: Send> Sync for Base<E> {}
-
-impl<E> Base<E> {
-    /// # Safety
-    /// The element is inside of the slice.
-    unsafe fn at(&self, element: usize) -> *mut E {
-        // SAFETY: as the caller promises.
-        unsafe { self.0.add(element) }
     }
 }
 

@@ -183,41 +183,41 @@ impl<E: Elem> Tensor<E> {
             Matrix { data: w.raw(), row_step: w.strides()[0], column_step: w.strides()[1] };
         let row = bias.map(|bias| bias.value.contiguous());
         let row = row.as_ref().map(|row| &row.raw()[..n]);
-        let product = |out: &mut [E], row: Option<&[E]>| {
-            if let Some(row) = row {
-                map::fill_rows(out, row);
-            }
-            gemm((m, k, n), Matrix::new(x.raw(), k), w_matrix.t(), out, row.is_some(), true);
-        };
-        let all = |out: &mut [E], activation: Activation| {
+        let x = Matrix::new(x.raw(), k);
+        let forward = |out: &mut [E], activation: Activation| {
+            let plain = activation == Activation::Identity;
             let finish = |part: &mut [E], from: usize| {
                 activation.add_and_apply(part, row.map(|row| &row[from..][..part.len()]));
             };
-            let idle = activation == Activation::Identity && row.is_none();
-            let finish: Option<&Finish<'_, E>> = if idle { None } else { Some(&finish) };
+            let finish: Option<&Finish<'_, E>> =
+                if plain && row.is_none() { None } else { Some(&finish) };
             let keep = !weight.is_tracked();
-            let left = Matrix::new(x.raw(), k);
-            if w.is_contiguous() && gemm_layer((m, k, n), left, (&w, keep), out, finish) {
+            if w.is_contiguous() && gemm_layer((m, k, n), x, (&w, keep), out, finish) {
                 return;
             }
-            if activation == Activation::Identity {
-                product(out, row);
-            } else {
-                product(out, None);
+            // Without a function, the sum may begin with the bias.
+            let first = row.filter(|_| plain);
+            if let Some(row) = first {
+                map::fill_rows(out, row);
+            }
+            gemm((m, k, n), x, w_matrix.t(), out, first.is_some(), true);
+            if !plain {
                 activation.add_and_apply(out, row);
             }
         };
         let tracked =
             self.is_tracked() || weight.is_tracked() || bias.is_some_and(Self::is_tracked);
         let (saved, y) = match activation {
-            Activation::Identity => (None, Value::build([m, n].into(), |out| all(out, activation))),
+            Activation::Identity => {
+                (None, Value::build([m, n].into(), |out| forward(out, activation)))
+            }
             Activation::Gelu if tracked => {
-                let before = Value::build([m, n].into(), |out| all(out, Activation::Identity));
+                let before = Value::build([m, n].into(), |out| forward(out, Activation::Identity));
                 let y = activation.apply(&Self::constant(before.clone())).value;
                 (Some(before), y)
             }
             _ => {
-                let y = Value::build([m, n].into(), |out| all(out, activation));
+                let y = Value::build([m, n].into(), |out| forward(out, activation));
                 (tracked.then(|| y.clone()), y)
             }
         };
