@@ -39,6 +39,9 @@ struct Flags {
     /// Only these methods, on Omniglot.
     #[arg(long, value_enum, value_delimiter = ',', requires = "data")]
     only: Vec<omniglot::Method>,
+    /// Practises without this alphabet and tests on it, to choose something by.
+    #[arg(long, value_name = "ALPHABET", requires = "data")]
+    hold_out: Option<String>,
     /// The sinusoids of the MAML paper instead of images.
     #[arg(long)]
     sinusoid: bool,
@@ -50,7 +53,9 @@ struct Flags {
 fn main() -> Outcome {
     let flags = Flags::parse();
     match &flags.shared.data {
-        Some(folder) => omniglot::run(folder, &flags.only, &flags.shared),
+        Some(folder) => {
+            omniglot::run(folder, &flags.only, flags.hold_out.as_deref(), &flags.shared)
+        }
         None if flags.sinusoid => sinusoid::run(&flags.shared, flags.meta_steps),
         None => garments(&flags.shared),
     }

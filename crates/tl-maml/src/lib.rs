@@ -45,6 +45,7 @@
 //! | R2D2 | [`FewShot`] with [`RidgeHead`] | Bertinetto et al. 2019 |
 //! | MetaOptNet | [`FewShot`] with [`SvmHead`] or [`RidgeHead`] | Lee et al. 2019 |
 //! | baseline++ | [`FewShot`] with [`Fitted`] | Chen et al. 2019 |
+//! | averaged views at test time | [`AveragedViews`] around any encoder | Krizhevsky et al. 2012, section 4.1 |
 //! | logistic on features | [`FewShot`] with [`Logistic`] | Tian et al. 2020 |
 //!
 //! Any [`Module`](tl_nn::Module) and any loss will do. Memory in meta-training
@@ -75,9 +76,9 @@ pub use gradient::{
 };
 pub use memory::MemoryForecast;
 pub use metric::{
-    CosineClassifier, FewShot, FewShotPredictor, Fitted, Head, Logistic, Matching, Nearest,
-    Prototypes, Relation, RidgeHead, SvmHead, matching_probabilities, prototype_logits, prototypes,
-    relation_logits, ridge_logits, squared_distances, svm_dual, svm_logits,
+    AveragedViews, CosineClassifier, FewShot, FewShotPredictor, Fitted, Head, Logistic, Matching,
+    Nearest, Prototypes, Relation, RidgeHead, SvmHead, matching_probabilities, prototype_logits,
+    prototypes, relation_logits, ridge_logits, squared_distances, svm_dual, svm_logits,
 };
 pub use report::Report;
 pub use tl_tensor::peak_bytes;

@@ -17,9 +17,10 @@ impl Characters {
     }
 }
 
-/// All characters of all alphabets below a folder, 28x28, dark strokes as 1.
+/// All characters of the alphabets below a folder whose name is to be kept, 28x28, dark
+/// strokes as 1.
 #[cfg(feature = "image")]
-pub fn read(folder: &Path) -> Outcome<Characters> {
+pub fn read(folder: &Path, keep: impl Fn(&str) -> bool) -> Outcome<Characters> {
     use transfer_learning::{data::read::image_folder::ImageFolder, tensor::Tensor};
     let root = folder.join("images_background");
     let root = if root.is_dir() { root } else { folder.to_owned() };
@@ -29,8 +30,12 @@ pub fn read(folder: &Path) -> Outcome<Characters> {
         .into_iter()
         .map(|entry| entry.path())
         .filter(|path| path.is_dir())
+        .filter(|path| keep(&path.file_name().unwrap_or_default().to_string_lossy()))
         .collect();
     folders.sort();
+    if folders.is_empty() {
+        return Err(format!("{}: no such alphabet there", root.display()).into());
+    }
     let (mut features, mut labels, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let mut alphabet_of = Vec::new();
     for (number, folder) in folders.iter().enumerate() {
@@ -46,6 +51,6 @@ pub fn read(folder: &Path) -> Outcome<Characters> {
 }
 
 #[cfg(not(feature = "image"))]
-pub fn read(folder: &Path) -> Outcome<Characters> {
+pub fn read(folder: &Path, _: impl Fn(&str) -> bool) -> Outcome<Characters> {
     Err(format!("reading {} needs `--features image`", folder.display()).into())
 }

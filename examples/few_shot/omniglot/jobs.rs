@@ -1,6 +1,6 @@
 //! What is trained, and how.
 
-use super::{Setting, World};
+use super::{Setting, Tested, World};
 use crate::{
     net::{Classifier, conv},
     shared::Outcome,
@@ -9,12 +9,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use transfer_learning::{
     data::{
-        Batch, Batching,
+        Batch, Batching, Dataset,
         transform::{RandomAffine, Transform},
     },
+    finetune::Extract,
     maml::{
-        Adapt, Augmented, Both, CosineClassifier, Episodes, FewShot, Fitted, Head, Maml, Nearest,
-        Predict, Prototypes, Reptile, RidgeHead, SvmHead, Tasks, cross_entropy, evaluate_both,
+        Adapt, Augmented, AveragedViews, CosineClassifier, Episodes, FewShot, Fitted, Head, Maml,
+        Nearest, Predict, Protocol, Prototypes, Reptile, RidgeHead, SvmHead, Tasks, cross_entropy,
+        evaluate, evaluate_both,
     },
     nn::{
         Adam, AdamW, CrossEntropy, Error, Event, Flatten, Forward, Optimizer, Schedule, Sequential,
@@ -27,6 +29,10 @@ use transfer_learning::{
 const FILTERS: usize = 32;
 const METRIC_FILTERS: usize = 64;
 const BLOCKS: u32 = 4;
+/// Tasks that ProtoNet practises on.
+const PROTONET_TASKS: usize = 4000;
+/// Moved copies of a drawing whose features are averaged, where they are.
+const VIEWS: usize = 16;
 /// What Conv-4 makes of a 28x28 image: one place for each filter.
 const FEATURES: usize = FILTERS;
 
@@ -40,6 +46,7 @@ fn moved() -> RandomAffine {
 pub enum Method {
     Pixels,
     Protonet,
+    ProtonetViews,
     R2d2,
     Metaoptnet,
     BaselinePlusPlus,
@@ -50,9 +57,10 @@ pub enum Method {
 }
 
 impl Method {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pixels,
         Self::Protonet,
+        Self::ProtonetViews,
         Self::BaselinePlusPlus,
         Self::R2d2,
         Self::MamlDense,
@@ -66,6 +74,7 @@ impl Method {
         match self {
             Self::Pixels => "nearest on pixels",
             Self::Protonet => "ProtoNet",
+            Self::ProtonetViews => "ProtoNet, 16 moved views averaged",
             Self::R2d2 => "R2D2",
             Self::Metaoptnet => "MetaOptNet (SVM)",
             Self::BaselinePlusPlus => "pre-trained, cosine head (baseline++)",
@@ -76,9 +85,10 @@ impl Method {
         }
     }
 
-    /// The name of its files.
+    /// The name of its files; views are of an encoder that is trained without them.
     fn file(self, setting: Option<Setting>) -> String {
-        let name = format!("{self:?}").to_lowercase();
+        let trained = if self == Self::ProtonetViews { Self::Protonet } else { self };
+        let name = format!("{trained:?}").to_lowercase();
         setting.map_or_else(|| name.clone(), |s| format!("{name}_{}w{}s", s.way, s.shot))
     }
 }
@@ -101,14 +111,15 @@ pub struct Job<'a> {
 
 impl Job<'_> {
     /// Trains it, or goes on, or reads what was trained; and tests it.
-    pub fn run(&self) -> Outcome<Both> {
+    pub fn run(&self) -> Outcome<Tested> {
         match self.method {
             Method::Pixels => {
                 self.test(&FewShot { encoder: Flatten, head: Nearest::default() }.predictor())
             }
-            Method::Protonet => self.metric(Prototypes),
-            Method::R2d2 => self.metric(RidgeHead::default()),
-            Method::Metaoptnet => self.metric(SvmHead::default()),
+            Method::Protonet => self.test(&self.metric(Prototypes, PROTONET_TASKS)?.predictor()),
+            Method::ProtonetViews => self.views(),
+            Method::R2d2 => self.test(&self.metric(RidgeHead::default(), 1000)?.predictor()),
+            Method::Metaoptnet => self.test(&self.metric(SvmHead::default(), 1000)?.predictor()),
             Method::BaselinePlusPlus => self.baseline(),
             Method::MamlDense | Method::Maml | Method::Anil => self.maml(),
             Method::Reptile => self.reptile(),
@@ -119,12 +130,20 @@ impl Job<'_> {
         ChaCha8Rng::seed_from_u64(self.seed)
     }
 
-    fn test(&self, method: &dyn Predict) -> Outcome<Both> {
+    fn test(&self, method: &dyn Predict) -> Outcome<Tested> {
+        let tasks = self.tests(&self.world.unseen)?;
+        Ok(evaluate_both(method, &tasks, self.world.episodes, self.test_seed())?.into())
+    }
+
+    fn tests(&self, unseen: &Dataset) -> Outcome<Tasks> {
         let Setting { way, shot } = self.setting;
         let query = if way == 5 { 15 } else { 5 };
-        let tasks = Tasks::from_labels(&self.world.unseen)?.way(way).shot(shot).query(query);
-        // Other tasks than in training, the same for all methods.
-        Ok(evaluate_both(method, &tasks, self.world.episodes, 1_000_000 + self.seed)?)
+        Ok(Tasks::from_labels(unseen)?.way(way).shot(shot).query(query))
+    }
+
+    /// Other tasks than in training, the same for all methods.
+    fn test_seed(&self) -> u64 {
+        1_000_000 + self.seed
     }
 
     /// Tasks of turned characters to practise on.
@@ -155,19 +174,32 @@ impl Job<'_> {
     }
 
     /// 20-way 1-shot practice, one encoder for all settings.
-    fn metric<H: Head>(&self, head: H) -> Outcome<Both> {
-        let steps = self.world.steps(if self.method == Method::Protonet { 4000 } else { 1000 });
+    fn metric<H: Head>(&self, head: H, tasks: usize) -> Outcome<FewShot<Sequential, H>> {
+        let steps = self.world.steps(tasks);
         let mut net = FewShot { encoder: conv(BLOCKS, METRIC_FILTERS, &mut self.rng()), head };
         let tasks = self.practice(20, 1, 5)?;
         let trainer = self.trainer(self.adam(2e-3, steps), 1, &self.method.file(None));
         let tasks = Augmented::new(&tasks, moved());
         net.fit(trainer, Episodes::new(&tasks, 1, steps).seed(self.seed))?;
-        self.test(&net.predictor())
+        Ok(net)
+    }
+
+    /// ProtoNet, tested on features that are averaged over views. A drawing is in
+    /// many tasks, so its features are made once, which only the inductive protocol
+    /// allows.
+    fn views(&self) -> Outcome<Tested> {
+        let encoder = self.metric(Prototypes, PROTONET_TASKS)?.encoder;
+        let encoder = AveragedViews::new(encoder, moved(), VIEWS);
+        let features = Extract::new().run(&encoder, &self.world.unseen)?;
+        let net = FewShot { encoder: Flatten, head: Prototypes };
+        let (tasks, episodes) = (self.tests(&features)?, self.world.episodes);
+        let method = net.predictor();
+        Ok(evaluate(&method, &tasks, episodes, self.test_seed(), Protocol::Inductive)?.into())
     }
 
     /// A classifier of all turned characters; then an angular head on its
     /// features for every task.
-    fn baseline(&self) -> Outcome<Both> {
+    fn baseline(&self) -> Outcome<Tested> {
         let tasks = self.practice(2, 1, 1)?;
         let data = tasks.dataset()?;
         let loader = data.batches(Batching::new(64).shuffled(self.seed))?;
@@ -201,7 +233,7 @@ impl Job<'_> {
     }
 
     /// The paper's inner rates, with fewer tasks in a meta-batch (32 and 16 there).
-    fn maml(&self) -> Outcome<Both> {
+    fn maml(&self) -> Outcome<Tested> {
         let Setting { way, shot } = self.setting;
         let (mut maml, tasks_a_batch, steps) = match way {
             5 => (Maml::new(1, 0.4), 4, 800),
@@ -229,7 +261,7 @@ impl Job<'_> {
     }
 
     /// The paper's: 10 samples of each class to train on, of 5 tasks.
-    fn reptile(&self) -> Outcome<Both> {
+    fn reptile(&self) -> Outcome<Tested> {
         let steps = self.world.steps(800);
         let way = self.setting.way;
         let batch = if way == 5 { 10 } else { 20 };

@@ -19,12 +19,17 @@ use crate::{
     },
 };
 use jobs::Job;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     time::Instant,
 };
-use transfer_learning::{data::Dataset, maml::Both, nn::metric::Summary};
+use transfer_learning::{
+    data::Dataset,
+    maml::{Both, Evaluation},
+    nn::metric::Summary,
+};
 
 /// Classes in a task and samples of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +58,39 @@ impl World {
     }
 }
 
-/// What is kept: "method, 5-way 1-shot" (and the seed, but for the first) to both
-/// protocols and seconds.
-type Results = BTreeMap<String, (Both, f64)>;
+/// What a test gave, under one protocol or both.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Tested {
+    inductive: Evaluation,
+    transductive: Option<Evaluation>,
+}
 
-/// Trains and tests these methods, all if none is named.
-pub fn run(data: &Path, only: &[Method], args: &Args) -> Outcome {
+impl From<Both> for Tested {
+    fn from(Both { inductive, transductive }: Both) -> Self {
+        Self { inductive, transductive: Some(transductive) }
+    }
+}
+
+impl From<Evaluation> for Tested {
+    fn from(inductive: Evaluation) -> Self {
+        Self { inductive, transductive: None }
+    }
+}
+
+/// What is kept: "method, 5-way 1-shot" (and the seed, but for the first) to the
+/// result and seconds.
+type Results = BTreeMap<String, (Tested, f64)>;
+
+/// Trains and tests these methods, all if none is named. An alphabet that is held out
+/// is not practised on, and the test is on it instead of Katakana.
+pub fn run(data: &Path, only: &[Method], held_out: Option<&str>, args: &Args) -> Outcome {
     let quick = args.quick;
-    let practice = data::read(&data.join("images_train"))?;
-    let unseen = data::read(&data.join("images_katakana"))?;
+    let train = data.join("images_train");
+    let practice = data::read(&train, |name| Some(name) != held_out)?;
+    let unseen = match held_out {
+        Some(_) => data::read(&train, |name| Some(name) == held_out)?,
+        None => data::read(&data.join("images_katakana"), |_| true)?,
+    };
     println!(
         "practice: {} characters of {} alphabets; test: {} characters of {}",
         practice.data.classes(),
@@ -69,8 +98,11 @@ pub fn run(data: &Path, only: &[Method], args: &Args) -> Outcome {
         unseen.data.classes(),
         unseen.alphabets(),
     );
-    let folder =
-        Path::new("target/few_shot").join(if quick { "omniglot_quick" } else { "omniglot" });
+    let mut folder = if quick { "omniglot_quick" } else { "omniglot" }.to_owned();
+    if let Some(name) = held_out {
+        folder = format!("{folder}_without_{name}");
+    }
+    let folder = Path::new("target/few_shot").join(folder);
     std::fs::create_dir_all(&folder)?;
     let kept = folder.join("results.json");
     let world = World {
@@ -93,9 +125,9 @@ pub fn run(data: &Path, only: &[Method], args: &Args) -> Outcome {
                 continue;
             }
             let start = Instant::now();
-            let both = Job { world: &world, method, setting, seed }.run()?;
-            println!("{key}\n{both}");
-            results.insert(key, (both, start.elapsed().as_secs_f64()));
+            let tested = Job { world: &world, method, setting, seed }.run()?;
+            println!("{key}: {}", tested.inductive.last());
+            results.insert(key, (tested, start.elapsed().as_secs_f64()));
             // As a whole or not at all.
             let fresh = kept.with_extension("new");
             std::fs::write(&fresh, serde_json::to_vec_pretty(&results)?)?;
@@ -113,7 +145,7 @@ fn key(method: Method, Setting { way, shot }: Setting, seed: u64) -> String {
 /// A method in a setting, over all seeds that there are.
 struct Line {
     inductive: Summary,
-    transductive: Summary,
+    transductive: Option<Summary>,
     seeds: usize,
     /// Of all seeds together.
     seconds: f64,
@@ -123,20 +155,20 @@ impl Line {
     /// Of several seeds the mean and its interval over seeds, of one that over tasks.
     fn of(results: &Results, method: Method, setting: Setting) -> Outcome<Option<Self>> {
         let seeds = (0..).map_while(|seed| results.get(&key(method, setting, seed)));
-        let all: Vec<&(Both, f64)> = seeds.collect();
-        let over = |of: fn(&Both) -> Summary| -> Outcome<Summary> {
-            let each: Vec<Summary> = all.iter().map(|(both, _)| of(both)).collect();
-            match each[..] {
-                [one] => Ok(one),
-                _ => Ok(Summary::of(&each.iter().map(|s| s.mean).collect::<Vec<_>>())?),
-            }
+        let all: Vec<&(Tested, f64)> = seeds.collect();
+        let over = |each: &[Summary]| -> Outcome<Option<Summary>> {
+            Ok(match each {
+                [] => None,
+                [one] => Some(*one),
+                _ => Some(Summary::of(&each.iter().map(|s| s.mean).collect::<Vec<_>>())?),
+            })
         };
-        if all.is_empty() {
-            return Ok(None);
-        }
+        let inductive: Vec<_> = all.iter().map(|(t, _)| t.inductive.last()).collect();
+        let Some(inductive) = over(&inductive)? else { return Ok(None) };
+        let both = all.iter().filter_map(|(t, _)| t.transductive.as_ref());
         Ok(Some(Self {
-            inductive: over(|both| both.inductive.last())?,
-            transductive: over(|both| both.transductive.last())?,
+            inductive,
+            transductive: over(&both.map(Evaluation::last).collect::<Vec<_>>())?,
             seeds: all.len(),
             seconds: all.iter().map(|(_, seconds)| seconds).sum(),
         }))
@@ -156,7 +188,7 @@ fn show(results: &Results, json: Option<&Path>) -> Outcome {
                 method.name().to_owned(),
                 line.seeds.to_string(),
                 line.inductive.to_string(),
-                line.transductive.to_string(),
+                line.transductive.map_or_else(|| "-".to_owned(), |t| t.to_string()),
             ]);
             let Some(pixels) = baseline.as_ref().filter(|_| method != Method::Pixels) else {
                 continue;

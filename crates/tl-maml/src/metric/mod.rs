@@ -5,6 +5,7 @@ mod few_shot;
 mod head;
 mod svm;
 mod trained;
+mod views;
 
 pub use closed_form::{RidgeHead, ridge_logits};
 pub use few_shot::{FewShot, FewShotPredictor};
@@ -14,6 +15,7 @@ pub use head::{
 };
 pub use svm::{SvmHead, svm_dual, svm_logits};
 pub use trained::{CosineClassifier, Fitted, Logistic};
+pub use views::AveragedViews;
 
 use crate::Result;
 use tl_nn::{Indices, Module, Tensor};
