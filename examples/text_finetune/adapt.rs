@@ -1,6 +1,6 @@
 //! The ways to adapt an encoder.
 
-use super::{corpus::Corpus, shared::Outcome};
+use super::{Flags, corpus::Corpus, shared::Outcome};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -86,19 +86,38 @@ pub struct Plan {
     lora_rate: f32,
     shots: usize,
     tests: usize,
+    /// Tests on labelled texts of the training part that were not drawn.
+    validate: bool,
 }
 
 impl Plan {
-    pub fn of(corpus: &Corpus, large: bool, quick: bool) -> Self {
-        let (shots, tests) = if quick { (4, 80) } else { (corpus.shots, usize::MAX) };
+    pub fn of(corpus: &Corpus, large: bool, flags: &Flags) -> Self {
+        let quick = flags.shared.quick;
+        let (shots, tests) = if quick { (4, 80) } else { (corpus.shots, 800) };
         let (epochs, scratch_epochs) = match (quick, large) {
             (true, _) => (1, 1),
             (_, true) => (4, 4),
             (_, false) => (20, 30),
         };
-        let (full_rate, lora_rate) = if large { (1e-4, 1e-3) } else { (5e-4, 3e-3) };
-        Self { most: 64, epochs, scratch_epochs, full_rate, lora_rate, shots, tests }
+        // Chosen with `--validate`, on the reviews.
+        let (full_rate, lora_rate) = if large { (2e-4, 4e-3) } else { (5e-4, 3e-3) };
+        Self {
+            most: 64,
+            epochs,
+            scratch_epochs,
+            full_rate: flags.full_rate.unwrap_or(full_rate),
+            lora_rate: flags.lora_rate.unwrap_or(lora_rate),
+            shots,
+            tests,
+            validate: flags.validate,
+        }
     }
+}
+
+/// Every so many, so that no more than `most` are left.
+fn thinned(data: &Dataset, most: usize) -> Outcome<Dataset> {
+    let step = data.len().div_ceil(most).max(1);
+    Ok(data.select(&(0..data.len()).step_by(step).collect::<Vec<_>>())?)
 }
 
 /// Which layers LoRA adapts.
@@ -113,14 +132,13 @@ pub fn run(
 ) -> Outcome<FineTuneReport> {
     let classes = corpus.classes.len();
     let train = encoder.dataset(&corpus.train, &corpus.classes, plan.most)?;
-    let step = corpus.test.len().div_ceil(plan.tests).max(1);
-    let tested: Vec<_> = corpus.test.iter().step_by(step).cloned().collect();
-    let test = encoder.dataset(&tested, &corpus.classes, plan.most)?;
+    let test = encoder.dataset(&corpus.test, &corpus.classes, plan.most)?;
     let mut report = FineTuneReport::new(&corpus.name);
     for seed in 0..seeds {
         bar.set_message(corpus.name.clone());
         let rng = || ChaCha8Rng::seed_from_u64(seed);
-        let (few, _) = train.k_shot(plan.shots, &mut rng())?;
+        let (few, rest) = train.k_shot(plan.shots, &mut rng())?;
+        let test = thinned(if plan.validate { &rest } else { &test }, plan.tests)?;
         let tune = |method, epochs| {
             FineTune::new(method, "classifier.**").epochs(epochs).batch(16).seed(seed)
         };

@@ -49,7 +49,7 @@ fn sentiment(folder: &Path, domain: &str) -> Outcome<Corpus> {
     }
     let name = format!("sentiment of {domain}, 100 labels a class");
     let classes = vec!["negative".to_owned(), "positive".to_owned()];
-    Ok(Corpus { name, classes, train, test: capped(test, 800), shots: 100 })
+    Ok(Corpus { name, classes, train, test, shots: 100 })
 }
 
 /// 20 Newsgroups.
@@ -69,11 +69,5 @@ fn newsgroups(folder: &Path) -> Outcome<Corpus> {
         classes[class] = name;
     }
     let name = "20 newsgroups, 20 labels a group".to_owned();
-    Ok(Corpus { name, classes, train, test: capped(test, 800), shots: 20 })
-}
-
-/// Every so many, so that no more than `most` are left.
-fn capped(all: Vec<(String, usize)>, most: usize) -> Vec<(String, usize)> {
-    let step = all.len().div_ceil(most).max(1);
-    all.into_iter().step_by(step).collect()
+    Ok(Corpus { name, classes, train, test, shots: 20 })
 }

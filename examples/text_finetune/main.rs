@@ -46,6 +46,15 @@ struct Flags {
     /// The small transformer on embedded data, whatever is there.
     #[arg(long)]
     small: bool,
+    /// Tests on texts of the training part that were not drawn: to choose rates by.
+    #[arg(long)]
+    validate: bool,
+    /// The learning rate of LoRA.
+    #[arg(long, value_name = "RATE")]
+    lora_rate: Option<f32>,
+    /// The learning rate of full fine-tuning, also from scratch.
+    #[arg(long, value_name = "RATE")]
+    full_rate: Option<f32>,
     /// Measures a step instead.
     #[arg(long)]
     speed: bool,
@@ -77,7 +86,7 @@ fn main() -> Outcome {
     let bar = bar::over(corpora.len() * seeds as usize);
     let mut rows = Vec::new();
     for corpus in &corpora {
-        let plan = Plan::of(corpus, there, args.quick);
+        let plan = Plan::of(corpus, there, &flags);
         let report = adapt::run(&encoder, corpus, &plan, seeds, &bar)?;
         bar.suspend(|| -> Outcome {
             println!("{report}");
