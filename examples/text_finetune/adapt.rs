@@ -99,7 +99,7 @@ impl Plan {
             (_, true) => (4, 4),
             (_, false) => (20, 30),
         };
-        // Chosen with `--validate`, on the reviews.
+        // Those of the large encoder are chosen with `--validate`, on the reviews.
         let (full_rate, lora_rate) = if large { (2e-4, 4e-3) } else { (5e-4, 3e-3) };
         Self {
             most: 64,

@@ -77,6 +77,18 @@ impl From<Evaluation> for Tested {
     }
 }
 
+impl Tested {
+    /// After each inner step, where there are some.
+    fn print(&self) {
+        match self.transductive.clone() {
+            Some(transductive) => {
+                println!("{}", Both { inductive: self.inductive.clone(), transductive });
+            }
+            None => println!("{}", self.inductive.last()),
+        }
+    }
+}
+
 /// What is kept: "method, 5-way 1-shot" (and the seed, but for the first) to the
 /// result and seconds.
 type Results = BTreeMap<String, (Tested, f64)>;
@@ -126,7 +138,8 @@ pub fn run(data: &Path, only: &[Method], held_out: Option<&str>, args: &Args) ->
             }
             let start = Instant::now();
             let tested = Job { world: &world, method, setting, seed }.run()?;
-            println!("{key}: {}", tested.inductive.last());
+            println!("{key}");
+            tested.print();
             results.insert(key, (tested, start.elapsed().as_secs_f64()));
             // As a whole or not at all.
             let fresh = kept.with_extension("new");

@@ -45,7 +45,7 @@ pub trait TaskSource: Sync {
     fn task(&self, seed: u64, number: u64) -> Result<Task>;
 }
 
-/// The random numbers of one task.
+/// The random numbers of one task, or of one view of all samples.
 pub(crate) fn stream(seed: u64, number: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(number);
