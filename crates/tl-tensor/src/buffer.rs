@@ -9,9 +9,11 @@
 
 use crate::{Elem, memory};
 use std::{
-    mem, slice,
-    sync::{Arc, OnceLock},
+    mem::{self, MaybeUninit},
+    slice,
+    sync::OnceLock,
 };
+use triomphe::Arc;
 
 /// Elements that are stored without an allocation of their own.
 const INLINE: usize = 16;
@@ -47,7 +49,7 @@ pub(crate) struct Buffer<E: Elem> {
     storage: Storage<E>,
     len: usize,
     /// What a kernel made of these elements, for its next use.
-    prepared: OnceLock<(Prepared, Arc<Buffer<E>>)>,
+    prepared: OnceLock<Box<(Prepared, Arc<Buffer<E>>)>>,
 }
 
 /// Free blocks by size class.
@@ -90,9 +92,26 @@ fn class_of(lines: usize) -> (usize, usize) {
 impl<E: Elem> Buffer<E> {
     /// Elements of any (but initialised) value; the caller overwrites them.
     pub(crate) fn scratch(len: usize) -> Self {
+        if len <= INLINE { Self::inline(len) } else { Self::from_pool(len) }
+    }
+
+    /// As [`scratch`](Self::scratch), but written where it is to stay: the
+    /// elements within need not be moved.
+    #[inline]
+    pub(crate) fn scratch_at(place: &mut MaybeUninit<Self>, len: usize) -> &mut Self {
         if len <= INLINE {
-            return Self::new(Storage::Inline([E::ZERO; INLINE]), len);
+            place.write(Self::inline(len))
+        } else {
+            place.write(Self::from_pool(len))
         }
+    }
+
+    #[inline(always)]
+    fn inline(len: usize) -> Self {
+        Self::new(Storage::Inline([E::ZERO; INLINE]), len)
+    }
+
+    fn from_pool(len: usize) -> Self {
         let (class, lines) = class_of(len.div_ceil(LINE));
         let reused = if lines >= SHARED_FROM {
             E::shared_pools().lock().ok().and_then(|mut p| p.take(class))
@@ -104,6 +123,7 @@ impl<E: Elem> Buffer<E> {
         Self::new(Storage::Lines(block), len)
     }
 
+    #[inline(always)]
     fn new(storage: Storage<E>, len: usize) -> Self {
         Self { storage, len, prepared: OnceLock::new() }
     }
@@ -111,15 +131,15 @@ impl<E: Elem> Buffer<E> {
     /// What `make` makes of the elements, kept until they are written again; the first
     /// kind that is asked for is.
     pub(crate) fn prepared(&self, kind: Prepared, make: impl FnOnce(&[E]) -> Self) -> Arc<Self> {
-        if let Some((known, made)) = self.prepared.get()
-            && *known == kind
+        if let Some(kept) = self.prepared.get()
+            && kept.0 == kind
         {
-            return made.clone();
+            return kept.1.clone();
         }
         // Not within the lock: `make` may use threads, and a thread that waits
         // for them may meet this buffer again.
         let made = Arc::new(make(self.as_slice()));
-        let _ = self.prepared.set((kind, made.clone()));
+        let _ = self.prepared.set(Box::new((kind, made.clone())));
         made
     }
 

@@ -147,9 +147,7 @@ impl<E: Elem> Tensor<E> {
     /// are those of the other.
     pub fn same_variable(&self, other: &Self) -> bool {
         match (&self.node, &other.node) {
-            (Some(a), Some(b)) => {
-                std::ptr::addr_eq(std::sync::Arc::as_ptr(a), std::sync::Arc::as_ptr(b))
-            }
+            (Some(a), Some(b)) => NodeRef::ptr_eq(a, b),
             _ => false,
         }
     }

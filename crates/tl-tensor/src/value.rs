@@ -6,7 +6,8 @@ use crate::{
     kernel,
     shape::MAX_RANK,
 };
-use std::{ops::Deref, sync::Arc};
+use std::{mem::MaybeUninit, ops::Deref};
+use triomphe::{Arc, UniqueArc};
 
 /// A strided view of shared storage: the numbers of a tensor without the
 /// record of where they came from. Cheap to clone.
@@ -15,12 +16,24 @@ use std::{ops::Deref, sync::Arc};
 /// operation that saves its own output makes no reference cycle.
 #[derive(Clone)]
 pub struct Value<E: Elem = f32> {
-    buffer: Arc<Buffer<E>>,
-    offset: usize,
+    block: Arc<Block<E>>,
+    /// None if the value is all of its block, as it nearly always is: two
+    /// pointers are quick to move.
+    view: Option<Arc<View>>,
+}
+
+/// Storage and the shape that it was made with.
+struct Block<E: Elem> {
     shape: Shape,
-    /// None if the elements are in row-major order without gaps, as they
-    /// nearly always are: a value is small to move then.
-    strides: Option<Box<[usize; MAX_RANK]>>,
+    buffer: Buffer<E>,
+}
+
+/// Another way to read a block.
+struct View {
+    shape: Shape,
+    offset: usize,
+    /// None if the elements are in row-major order without gaps.
+    strides: Option<[usize; MAX_RANK]>,
 }
 
 /// The steps in elements from one entry to the next, axis by axis.
@@ -43,15 +56,25 @@ impl<E: Elem> Value<E> {
     /// A value that owns a whole row-major buffer of as many elements as `shape` has.
     pub(crate) fn owned(buffer: Buffer<E>, shape: Shape) -> Self {
         debug_assert_eq!(buffer.as_slice().len(), shape.numel());
-        Self { buffer: Arc::new(buffer), offset: 0, shape, strides: None }
+        Self { block: Arc::new(Block { shape, buffer }), view: None }
     }
 
     /// A new row-major value whose elements `fill` writes. Before that they
     /// have any value.
+    #[allow(unsafe_code)]
     pub(crate) fn build(shape: Shape, fill: impl FnOnce(&mut [E])) -> Self {
-        let mut buffer = Buffer::scratch(shape.numel());
-        fill(buffer.as_mut_slice());
-        Self::owned(buffer, shape)
+        let mut block = UniqueArc::<Block<E>>::new_uninit();
+        let at = block.as_mut_ptr().cast::<Block<E>>();
+        // SAFETY: a field of the new block, borrowed by no one else; bytes that
+        // need not be initialised.
+        let place = unsafe { &mut *(&raw mut (*at).buffer).cast::<MaybeUninit<Buffer<E>>>() };
+        fill(Buffer::scratch_at(place, shape.numel()).as_mut_slice());
+        // SAFETY: the same block; then both of its fields are written.
+        let block = unsafe {
+            (&raw mut (*at).shape).write(shape);
+            UniqueArc::assume_init(block)
+        };
+        Self { block: block.shareable(), view: None }
     }
 
     /// As [`build`](Self::build), beginning with zeros.
@@ -71,30 +94,39 @@ impl<E: Elem> Value<E> {
     /// The shape.
     #[inline]
     pub fn shape(&self) -> &Shape {
-        &self.shape
+        match &self.view {
+            None => &self.block.shape,
+            Some(view) => &view.shape,
+        }
+    }
+
+    #[inline]
+    fn offset(&self) -> usize {
+        self.view.as_ref().map_or(0, |view| view.offset)
     }
 
     /// The steps in elements from one entry to the next, axis by axis.
     #[inline]
     pub fn strides(&self) -> Strides {
-        Strides { steps: self.steps(), rank: self.shape.rank() }
+        Strides { steps: self.steps(), rank: self.shape().rank() }
     }
 
     #[inline]
     fn steps(&self) -> [usize; MAX_RANK] {
-        self.strides.as_deref().copied().unwrap_or_else(|| self.shape.strides())
+        let own = self.view.as_ref().and_then(|view| view.strides);
+        own.unwrap_or_else(|| self.shape().strides())
     }
 
     /// The number of elements.
     #[inline]
     pub fn numel(&self) -> usize {
-        self.shape.numel()
+        self.shape().numel()
     }
 
     /// Whether the elements are in row-major order without gaps.
     #[inline]
     pub fn is_contiguous(&self) -> bool {
-        self.strides.is_none()
+        self.view.as_ref().is_none_or(|view| view.strides.is_none())
     }
 
     /// The elements in row-major order, if they lie so.
@@ -107,7 +139,7 @@ impl<E: Elem> Value<E> {
     #[inline]
     pub(crate) fn raw(&self) -> &[E] {
         // A view without elements may begin beyond what there is.
-        self.buffer.as_slice().get(self.offset..).unwrap_or_default()
+        self.block.buffer.as_slice().get(self.offset()..).unwrap_or_default()
     }
 
     /// What `make` makes of the elements in row-major order, kept with them
@@ -117,8 +149,8 @@ impl<E: Elem> Value<E> {
         kind: Prepared,
         make: impl FnOnce(&[E]) -> Buffer<E>,
     ) -> Arc<Buffer<E>> {
-        if self.is_contiguous() && self.numel() == self.buffer.as_slice().len() {
-            return self.buffer.prepared(kind, make);
+        if self.is_contiguous() && self.numel() == self.block.buffer.as_slice().len() {
+            return self.block.buffer.prepared(kind, make);
         }
         Arc::new(make(&self.contiguous().raw()[..self.numel()]))
     }
@@ -128,20 +160,20 @@ impl<E: Elem> Value<E> {
         if !self.is_contiguous() {
             return None;
         }
-        let (from, count) = (self.offset, self.numel());
-        Some(&mut Arc::get_mut(&mut self.buffer)?.as_mut_slice()[from..from + count])
+        let (from, count) = (self.offset(), self.numel());
+        Some(&mut Arc::get_mut(&mut self.block)?.buffer.as_mut_slice()[from..from + count])
     }
 
     /// The elements for writing; copied first if someone else holds them.
     pub(crate) fn make_mut(&mut self) -> &mut [E] {
-        if !self.is_contiguous() || Arc::get_mut(&mut self.buffer).is_none() {
+        if !self.is_contiguous() || Arc::get_mut(&mut self.block).is_none() {
             *self = kernel::copy::packed(self);
         }
-        let (from, count) = (self.offset, self.numel());
+        let (from, count) = (self.offset(), self.numel());
         // The copy above is held by `self` alone; `make_mut` of `Arc` would
         // want a clone of the buffer, which is never needed here.
-        match Arc::get_mut(&mut self.buffer) {
-            Some(buffer) => &mut buffer.as_mut_slice()[from..from + count],
+        match Arc::get_mut(&mut self.block) {
+            Some(block) => &mut block.buffer.as_mut_slice()[from..from + count],
             None => &mut [],
         }
     }
@@ -153,20 +185,27 @@ impl<E: Elem> Value<E> {
 
     /// Another view of the same storage. The caller answers for its bounds.
     pub(crate) fn view(&self, offset: usize, shape: Shape, strides: [usize; MAX_RANK]) -> Self {
-        let strides = (!row_major(&shape, &strides)).then(|| Box::new(strides));
-        Self { buffer: self.buffer.clone(), offset: self.offset + offset, shape, strides }
+        let strides = (!row_major(&shape, &strides)).then_some(strides);
+        self.seen_as(View { shape, offset: self.offset() + offset, strides })
+    }
+
+    fn seen_as(&self, view: View) -> Self {
+        Self { block: self.block.clone(), view: Some(Arc::new(view)) }
     }
 
     /// The same elements under another shape of as many elements; a copy only
     /// if no steps through the storage lead to them in this order.
     pub(crate) fn reshaped(&self, shape: Shape) -> Self {
         debug_assert_eq!(self.numel(), shape.numel());
+        if *self.shape() == shape {
+            return self.clone();
+        }
         if self.is_contiguous() {
-            return Self { shape, ..self.clone() };
+            return self.seen_as(View { shape, offset: self.offset(), strides: None });
         }
         match self.steps_for(&shape) {
             Some(steps) => self.view(0, shape, steps),
-            None => Self { shape, ..kernel::copy::packed(self) },
+            None => kernel::copy::packed(self).reshaped(shape),
         }
     }
 
@@ -176,7 +215,7 @@ impl<E: Elem> Value<E> {
         if self.numel() == 0 {
             return None;
         }
-        let (rank, sizes, [from]) = kernel::walk::collapse(&self.shape, [self.steps()]);
+        let (rank, sizes, [from]) = kernel::walk::collapse(self.shape(), [self.steps()]);
         let mut steps = [0; MAX_RANK];
         // From the innermost axis outwards: `left` entries of the joined axis
         // `old` are still to be named, `step` apart.
@@ -203,9 +242,10 @@ impl<E: Elem> Value<E> {
     /// The steps to read this value as if it had the larger `shape`.
     pub(crate) fn broadcast_strides(&self, shape: &Shape) -> [usize; MAX_RANK] {
         let (mut strides, own) = ([0; MAX_RANK], self.steps());
-        let lead = shape.rank() - self.shape.rank();
-        for axis in 0..self.shape.rank() {
-            if self.shape[axis] == shape[lead + axis] {
+        let seen = self.shape();
+        let lead = shape.rank() - seen.rank();
+        for axis in 0..seen.rank() {
+            if seen[axis] == shape[lead + axis] {
                 strides[lead + axis] = own[axis];
             }
         }
@@ -214,11 +254,11 @@ impl<E: Elem> Value<E> {
 
     /// This value read as if it had the larger `shape`, without a copy.
     pub(crate) fn broadcast_to(&self, op: &'static str, shape: Shape) -> Result<Self> {
-        let fits = Shape::broadcast(op, &self.shape, &shape)? == shape;
+        let fits = Shape::broadcast(op, self.shape(), &shape)? == shape;
         if !fits {
             return Err(crate::Error::shapes(
                 op,
-                &self.shape,
+                self.shape(),
                 &shape,
                 "a target whose sizes are at least those of the first shape",
             ));

@@ -81,11 +81,9 @@ pub(super) fn run_watched<'a>(
         let p = p as usize;
         let below = graph.parents_of(p);
         if below.iter().any(|&q| q != NOWHERE && slots.needed[q as usize]) {
-            let gradient = if keep[p] { slots.slots[p].clone() } else { slots.slots[p].take() };
-            if let Some(gradient) = gradient {
-                let node = graph.nodes[p];
-                node.op.vjp(&mut Step { node, parents: below, slots: &mut slots }, gradient)?;
-            }
+            let node = graph.nodes[p];
+            let slots = &mut slots;
+            node.op.vjp(&mut Step { node, parents: below, at: p, keep: keep[p], slots })?;
         }
         after(&graph, p, &mut slots);
     }

@@ -4,8 +4,8 @@ use super::node::{Node, NodeRef};
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
 };
+use triomphe::Arc;
 
 /// A node's address; a number, since it is only compared.
 pub(super) type Key = usize;
@@ -72,7 +72,7 @@ impl<'a> Graph<'a> {
                         let fresh = graph.nodes.len() as u32;
                         // Held by this node alone, it cannot be met again, nor
                         // be asked for: whoever asks holds it too.
-                        let position = if Arc::strong_count(parent) == 1 {
+                        let position = if Arc::is_unique(parent) {
                             fresh
                         } else {
                             *graph.at.entry(key(parent)).or_insert(fresh)

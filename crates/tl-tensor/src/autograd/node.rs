@@ -1,12 +1,14 @@
 //! Nodes of the graph.
+//!
+//! They are counted without weak references: a count less to write for every
+//! node that is made, met or dropped.
 
-use super::{
-    engine::AnyTensor,
-    vjp::{Step, Vjp},
-};
+use super::vjp::{Step, Vjp};
 use crate::{Elem, Error, Result};
 use smallvec::SmallVec;
-use std::{marker::PhantomData, mem, sync::Arc};
+use std::{marker::PhantomData, mem};
+use triomphe::{Arc, UniqueArc};
+use unsize::{CoerceUnsize, Coercion};
 
 /// A differentiable operation: its name and its vector-Jacobian product.
 ///
@@ -66,7 +68,8 @@ use crate::Tensor;
 /// An operation with its element type erased.
 pub(crate) trait AnyOp: Send + Sync {
     fn name(&self) -> &'static str;
-    fn vjp(&self, step: &mut Step<'_>, g: AnyTensor) -> Result<()>;
+    /// Takes the gradient of the output back, if there is one.
+    fn vjp(&self, step: &mut Step<'_>) -> Result<()>;
 }
 
 /// An operation on `E`.
@@ -77,15 +80,18 @@ impl<E: Elem, O: Op<E>> AnyOp for Typed<E, O> {
         self.0.name()
     }
 
-    fn vjp(&self, step: &mut Step<'_>, g: AnyTensor) -> Result<()> {
-        let Some(g) = E::unwrap(g) else {
-            return Err(Error::Rule {
-                op: self.0.name(),
-                problem: format!("got a gradient that is not {}", E::NAME),
-            });
-        };
+    fn vjp(&self, step: &mut Step<'_>) -> Result<()> {
+        let slot = &mut step.slots.slots[step.at];
+        let gradient = if step.keep { slot.clone() } else { slot.take() };
+        let Some(gradient) = gradient else { return Ok(()) };
+        let Some(g) = E::unwrap(gradient) else { return Err(mistyped(self.0.name(), E::NAME)) };
         self.0.vjp(&mut Vjp::new(step), g)
     }
+}
+
+#[cold]
+fn mistyped(op: &'static str, expected: &str) -> Error {
+    Error::Rule { op, problem: format!("got a gradient that is not {expected}") }
 }
 
 /// A variable that the user made.
@@ -96,7 +102,7 @@ impl AnyOp for Leaf {
         "leaf"
     }
 
-    fn vjp(&self, _: &mut Step<'_>, _: AnyTensor) -> Result<()> {
+    fn vjp(&self, _: &mut Step<'_>) -> Result<()> {
         Ok(())
     }
 }
@@ -133,7 +139,15 @@ impl<O: ?Sized> Drop for Node<O> {
 }
 
 pub(crate) fn new_leaf() -> NodeRef {
-    Arc::new(Node { order: 0, parents: Parents::new(), op: Leaf })
+    erased(UniqueArc::new(Node { order: 0, parents: Parents::new(), op: Leaf }))
+}
+
+/// A node whose operation's type is erased.
+#[allow(unsafe_code)]
+fn erased<O: AnyOp + 'static>(node: UniqueArc<Node<O>>) -> NodeRef {
+    // SAFETY: the function does nothing but widen the pointer.
+    let widen = unsafe { Coercion::new(|node: *const Node<O>| node as *const Node) };
+    node.shareable().unsize(widen)
 }
 
 /// A node for an operation of these inputs, if one of them is tracked.
@@ -142,10 +156,10 @@ pub(crate) fn record<'a, E: Elem, O: Op<E>>(
     op: impl FnOnce() -> O,
 ) -> Option<NodeRef> {
     let order = inputs.clone().flatten().map(|n| n.order).max()?;
-    let mut parents = Parents::new();
-    for parent in inputs {
-        parents.push(parent.cloned());
-    }
     let op = Typed(op(), PhantomData::<fn() -> E>);
-    Some(Arc::new(Node { order: order + 1, parents, op }))
+    let mut node = UniqueArc::new(Node { order: order + 1, parents: Parents::new(), op });
+    for parent in inputs {
+        node.parents.push(parent.cloned());
+    }
+    Some(erased(node))
 }

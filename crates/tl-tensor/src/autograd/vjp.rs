@@ -23,6 +23,9 @@ pub(super) struct Slots {
 pub(crate) struct Step<'a> {
     pub(super) node: &'a NodeRef,
     pub(super) parents: &'a [u32],
+    /// Where the node's own gradient is, and whether it stays there.
+    pub(super) at: usize,
+    pub(super) keep: bool,
     pub(super) slots: &'a mut Slots,
 }
 
@@ -36,6 +39,7 @@ pub struct Vjp<'a, E: Elem> {
 }
 
 impl<'a, E: Elem> Vjp<'a, E> {
+    #[inline]
     pub(crate) fn new(step: &'a mut Step<'_>) -> Self {
         Self { node: step.node, parents: step.parents, slots: step.slots, elem: PhantomData }
     }
@@ -83,6 +87,7 @@ impl<'a, E: Elem> Vjp<'a, E> {
     ///
     /// # Errors
     /// As [`give`](Self::give).
+    #[inline]
     pub fn give_as<F: Elem>(
         &mut self,
         i: usize,
@@ -93,25 +98,10 @@ impl<'a, E: Elem> Vjp<'a, E> {
         }
         let more = gradient()?;
         let slot = &mut self.slots.slots[self.parents[i] as usize];
-        if slot.is_none() {
-            *slot = Some(F::wrap(more));
-            return Ok(());
+        match slot {
+            None => *slot = Some(F::wrap(more)),
+            Some(_) => give_more(slot, &more, self.node, i)?,
         }
-        *slot = Some(match slot.take() {
-            None => F::wrap(more),
-            Some(sum) => match F::unwrap(sum) {
-                Some(sum) if sum.shape() == more.shape() => F::wrap(accumulate(sum, &more)?),
-                _ => {
-                    return Err(Error::Rule {
-                        op: self.node.op.name(),
-                        problem: format!(
-                            "gives input {i} a gradient of shape {}, which is not the input's",
-                            more.shape()
-                        ),
-                    });
-                }
-            },
-        });
         Ok(())
     }
 
@@ -180,6 +170,29 @@ impl<'a, E: Elem> Vjp<'a, E> {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds `more`, the gradient of input `i` of `node`, to what the slot has.
+#[inline(never)]
+fn give_more<E: Elem>(
+    slot: &mut Option<AnyTensor>,
+    more: &Tensor<E>,
+    node: &NodeRef,
+    i: usize,
+) -> Result<()> {
+    match slot.take().and_then(E::unwrap) {
+        Some(sum) if sum.shape() == more.shape() => {
+            *slot = Some(E::wrap(accumulate(sum, more)?));
+            Ok(())
+        }
+        _ => Err(Error::Rule {
+            op: node.op.name(),
+            problem: format!(
+                "gives input {i} a gradient of shape {}, which is not the input's",
+                more.shape()
+            ),
+        }),
     }
 }
 

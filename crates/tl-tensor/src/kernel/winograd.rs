@@ -21,7 +21,8 @@ use crate::{
     Elem, Value,
     buffer::{Buffer, Prepared},
 };
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
+use triomphe::Arc;
 
 #[cfg(target_arch = "x86_64")]
 mod avx;

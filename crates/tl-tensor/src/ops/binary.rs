@@ -14,11 +14,12 @@ impl AddSub {
         Self { minus, shapes: (a != b).then(|| Box::new([*a, *b])) }
     }
 
-    fn back<E: Elem>(&self, i: usize, g: &Tensor<E>) -> Result<Tensor<E>> {
-        match &self.shapes {
-            Some(shapes) => g.sum_to(&shapes[i]),
-            None => Ok(g.clone()),
-        }
+    fn back<E: Elem>(&self, i: usize, g: Tensor<E>) -> Result<Tensor<E>> {
+        let g = match &self.shapes {
+            Some(shapes) => g.sum_to(&shapes[i])?,
+            None => g,
+        };
+        Ok(if self.minus && i == 1 { g.neg() } else { g })
     }
 }
 
@@ -28,11 +29,11 @@ impl<E: Elem> Op<E> for AddSub {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
-        cx.give(0, || self.back(0, &g))?;
-        cx.give(1, || {
-            let g = self.back(1, &g)?;
-            Ok(if self.minus { g.neg() } else { g })
-        })
+        if !cx.needs(1) {
+            return cx.give(0, || self.back(0, g));
+        }
+        cx.give(0, || self.back(0, g.clone()))?;
+        cx.give(1, || self.back(1, g))
     }
 }
 
