@@ -10,7 +10,7 @@ use super::{
     depthwise, direct,
     gemm::{Matrix, gemm, gemm_rows},
     im2col::{Windows, col2im, im2col},
-    parallel,
+    parallel, whole,
     winograd::{self, Plan},
 };
 use crate::{Elem, Value, buffer::Buffer};
@@ -157,6 +157,10 @@ pub(crate) fn forward<E: Elem>(
         depthwise::forward(g, x, weight, bias, out);
         return;
     }
+    if whole::fits(g) {
+        whole::forward(g, x, weight, bias, out);
+        return;
+    }
     if direct::forward(g, x, weight, bias, out) {
         return;
     }
@@ -220,6 +224,10 @@ pub(crate) fn input_gradient<E: Elem>(
         depthwise::input_gradient(g, grad, weight, out);
         return;
     }
+    if whole::fits(g) {
+        whole::input_gradient(g, grad, weight, out);
+        return;
+    }
     if direct::input_gradient(g, grad, weight, out) {
         return;
     }
@@ -268,6 +276,10 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
     }
     if let Some(plan) = Plan::of(g) {
         winograd::weight_gradient(&plan, x, grad, out);
+        return;
+    }
+    if whole::fits(g) {
+        whole::weight_gradient(g, x, grad, out);
         return;
     }
     let (rows, columns) = (g.windows.rows(), g.windows.columns());

@@ -15,4 +15,5 @@ mod phases;
 pub(crate) mod reduce;
 mod square;
 pub(crate) mod walk;
+mod whole;
 mod winograd;

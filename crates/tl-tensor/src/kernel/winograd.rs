@@ -43,8 +43,9 @@ const CORE_CACHE: usize = 1 << 17;
 const SHARED_CACHE: usize = 1 << 21;
 /// Fewest tiles of a block, for the sake of the products.
 const FEWEST: usize = 96;
-/// Tiles below which a product of windows is better.
-const FEW: usize = 16;
+/// Tiles below which a product of windows is better: transforming the weight takes as
+/// long as multiplying it with some dozens of them.
+const FEW: usize = 48;
 /// Channels from which on the products outweigh the transforms. Where [`fast`] has none
 /// for this shape, they take longer, above all of short lines: channels times columns
 /// must reach this then.

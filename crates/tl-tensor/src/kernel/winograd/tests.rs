@@ -92,7 +92,7 @@ fn all_passes_agree_with_plain_sums() {
     let mut shapes: Vec<_> = (0..3).map(|p| geometry(9, [16, 17], [7, 5], p)).collect();
     // Blocks that end within an image, and blocks of all threads.
     shapes.push(geometry(3, [16, 16], [41, 30], 1));
-    shapes.push(geometry(2, [160, 130], [9, 8], 1));
+    shapes.push(geometry(3, [160, 130], [9, 8], 1));
     // Fewer tiles across than a register holds, and just as many.
     shapes.extend([2, 3, 4, 6, 8].map(|width| geometry(33, [17, 16], [3, width], 1)));
     for shape in &shapes {
@@ -122,7 +122,7 @@ fn transforms_with_avx_agree_with_plain_loops() {
     };
     let widths = (7..20).flat_map(|width| (0..3).map(move |padding| (width, padding)));
     for (width, padding) in widths {
-        let plan = Plan::where_it_fits(&geometry(3, [16, 17], [9, width], padding)).unwrap();
+        let plan = Plan::where_it_fits(&geometry(5, [16, 17], [9, width], padding)).unwrap();
         if !avx::available(plan.tiles[1]) {
             continue;
         }
@@ -130,8 +130,8 @@ fn transforms_with_avx_agree_with_plain_loops() {
         let rows = 1..plan.rows() - 1;
         let tiles = rows.len() * plan.tiles[1];
         let narrow = |x: Vec<f64>| -> Vec<f32> { x.iter().map(|&x| x as f32).collect() };
-        let x = narrow(waves(3 * 16 * 9 * width, 0.37));
-        let grad = narrow(waves(3 * 17 * plan.to.size[0] * plan.to.size[1], 0.59));
+        let x = narrow(waves(5 * 16 * 9 * width, 0.37));
+        let grad = narrow(waves(5 * 17 * plan.to.size[0] * plan.to.size[1], 0.59));
         for channel in [0, 5] {
             // SAFETY: the machine has the instructions.
             let got = places_by(tiles, |places| unsafe {
