@@ -41,8 +41,9 @@ pub(super) const PLACES: usize = 16;
 const CORE_CACHE: usize = 1 << 17;
 /// And where all threads work on one block.
 const SHARED_CACHE: usize = 1 << 21;
-/// Fewest tiles of a block, for the sake of the products.
-const FEWEST: usize = 96;
+/// Fewest tiles of a block, for the sake of the products, which take so many at a time.
+const FEWEST: usize = 128;
+const AT_A_TIME: usize = 64;
 /// Tiles below which a product of windows is better: transforming the weight takes as
 /// long as multiplying it with some dozens of them.
 const FEW: usize = 48;
@@ -144,20 +145,16 @@ impl Plan {
 
     fn blocks(&self) -> Blocks {
         let per_tile = PLACES * (self.from.channels + self.to.channels);
-        let rows = |numbers: usize| {
-            let tiles = (numbers / per_tile).max(FEWEST);
-            tiles.div_ceil(self.tiles[1]).clamp(1, self.rows())
+        let count = |numbers: usize| {
+            let tiles = (numbers / per_tile).next_multiple_of(AT_A_TIME).max(FEWEST);
+            self.rows().div_ceil((tiles / self.tiles[1]).max(1))
         };
-        let even = |rows: usize| {
-            let count = self.rows().div_ceil(rows);
-            (self.rows().div_ceil(count), count)
-        };
-        let (own, count) = even(rows(CORE_CACHE));
-        if count >= 4 {
-            return Blocks { rows: own, count, side_by_side: true };
-        }
-        let (rows, count) = even(rows(SHARED_CACHE));
-        Blocks { rows, count, side_by_side: false }
+        let own = count(CORE_CACHE);
+        let side_by_side = own >= 4;
+        // An even number of blocks, of the same size if that can be.
+        let count = if side_by_side { own.next_multiple_of(2) } else { count(SHARED_CACHE) };
+        let rows = self.rows().div_ceil(count);
+        Blocks { rows, count: self.rows().div_ceil(rows), side_by_side }
     }
 
     /// The rows of tiles of a block.
