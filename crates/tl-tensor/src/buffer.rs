@@ -3,8 +3,9 @@
 //! Fresh memory pages are the hidden cost of large activations: the kernel has
 //! to zero and map them at the first touch. Buffers are therefore kept when
 //! they are dropped and handed out again by size class. Small ones go to a
-//! list of the thread, large ones to a shared list, so that a buffer freed by
-//! another thread comes back too.
+//! list of the thread, which passes what is too much to a shared list, and gets
+//! from it what it lacks, many at a time: what one thread makes and another drops
+//! comes back. Large ones go to the shared list at once.
 #![allow(unsafe_code)]
 
 use crate::{Elem, memory};
@@ -19,6 +20,9 @@ use triomphe::Arc;
 const INLINE: usize = 16;
 /// Buffers of at least this many lines are shared between threads.
 const SHARED_FROM: usize = 1 << 12;
+/// Lines of a class that a thread keeps for itself, and blocks at least and at most.
+const OWN_LINES: usize = 1 << 12;
+const OWN_BLOCKS: [usize; 2] = [4, 64];
 /// Bytes that one pool keeps for later.
 const POOL_LIMIT: usize = 1 << 29;
 /// Elements of a line.
@@ -76,6 +80,19 @@ impl<E> Pools<E> {
             self.free[class].push(block);
         }
     }
+
+    /// Moves up to `count` blocks to another pool.
+    fn pass(&mut self, class: usize, count: usize, to: &mut Self) {
+        for _ in 0..count {
+            let Some(block) = self.take(class) else { return };
+            to.put(class, block);
+        }
+    }
+}
+
+/// Most blocks of so many lines that a thread keeps for itself.
+fn own_blocks(lines: usize) -> usize {
+    (OWN_LINES / lines).clamp(OWN_BLOCKS[0], OWN_BLOCKS[1])
 }
 
 /// The size class of `lines` and the lines that a block of this class has:
@@ -113,10 +130,17 @@ impl<E: Elem> Buffer<E> {
 
     fn from_pool(len: usize) -> Self {
         let (class, lines) = class_of(len.div_ceil(LINE));
+        let shared = || E::shared_pools().lock().ok();
         let reused = if lines >= SHARED_FROM {
-            E::shared_pools().lock().ok().and_then(|mut p| p.take(class))
+            shared().and_then(|mut all| all.take(class))
         } else {
-            E::with_pools(|p| p.take(class)).flatten()
+            E::with_pools(|own| {
+                own.take(class).or_else(|| {
+                    shared()?.pass(class, own_blocks(lines) / 2, own);
+                    own.take(class)
+                })
+            })
+            .flatten()
         };
         let block = reused.unwrap_or_else(|| vec![Line([E::ZERO; LINE]); lines]);
         memory::taken(size_of_val(&block[..]));
@@ -186,14 +210,23 @@ impl<E: Elem> Drop for Buffer<E> {
         if let Storage::Lines(lines) = &mut self.storage {
             let block = mem::take(lines);
             memory::given_back(size_of_val(&block[..]));
-            let (class, _) = class_of(block.len());
-            if block.len() >= SHARED_FROM {
-                if let Ok(mut pool) = E::shared_pools().lock() {
-                    pool.put(class, block);
+            let (lines, (class, _)) = (block.len(), class_of(block.len()));
+            let shared = || E::shared_pools().lock();
+            if lines >= SHARED_FROM {
+                if let Ok(mut all) = shared() {
+                    all.put(class, block);
                 }
-            } else {
-                E::with_pools(|p| p.put(class, block));
+                return;
             }
+            E::with_pools(|own| {
+                own.put(class, block);
+                let (kept, most) = (own.free[class].len(), own_blocks(lines));
+                if kept > most
+                    && let Ok(mut all) = shared()
+                {
+                    own.pass(class, kept - most / 2, &mut all);
+                }
+            });
         }
     }
 }
@@ -227,6 +260,18 @@ mod tests {
         buffer.as_mut_slice()[0] = 5.0;
         assert_eq!(buffer.prepared(kind, twice).as_slice()[..2], [10.0, 2.0]);
         assert_eq!(first.as_slice()[0], 2.0);
+    }
+
+    #[test]
+    fn what_another_thread_drops_comes_back() {
+        let make = || (0..200).map(|_| Buffer::<f64>::scratch(5000)).collect::<Vec<_>>();
+        let place = |buffer: &Buffer<f64>| buffer.as_slice().as_ptr() as usize;
+        let first = make();
+        let places: std::collections::HashSet<usize> = first.iter().map(place).collect();
+        std::thread::spawn(move || drop(first)).join().unwrap();
+        let again = make().iter().filter(|buffer| places.contains(&place(buffer))).count();
+        // The other thread took a few with it.
+        assert!(again >= 200 - OWN_BLOCKS[1], "{again} of 200");
     }
 
     #[test]

@@ -341,13 +341,13 @@ pub(super) fn input_gradient<E: Elem>(plan: &Plan, grad: &[E], weight: &Value<E>
     convolve(&plan.back(), grad, turned, None, out);
 }
 
-/// Adds the transformed weight gradient of a block to `sum`.
-fn add_block<E: Elem>(
+/// The transformed weight gradient of a block; added to `sum` unless it is the first.
+fn sum_block<E: Elem>(
     plan: &Plan,
     x: &[E],
     grad: &[E],
     rows: Range<usize>,
-    spread: bool,
+    (first, spread): (bool, bool),
     sum: &mut [E],
 ) {
     let (columns, count) = (plan.columns(&rows), rows.len() * plan.tiles[1]);
@@ -364,7 +364,7 @@ fn add_block<E: Elem>(
     parallel::chunks(sum, size, work, |place, sum| {
         let (left, right) = (grads.place(place), tiles.place(place));
         let (left, right) = (Matrix::new(left, columns), Matrix::new(right, columns).t());
-        gemm((plan.to.channels, columns, plan.from.channels), left, right, sum, true, false);
+        gemm((plan.to.channels, columns, plan.from.channels), left, right, sum, !first, false);
     });
 }
 
@@ -372,25 +372,27 @@ fn add_block<E: Elem>(
 pub(super) fn weight_gradient<E: Elem>(plan: &Plan, x: &[E], grad: &[E], out: &mut [E]) {
     let size = PLACES * plan.to.channels * plan.from.channels;
     let blocks = plan.blocks();
-    let mut sum = Buffer::filled(size, E::ZERO);
-    if blocks.side_by_side && size <= OWN_SUM {
-        let parts = PARTS.min(blocks.count);
-        let sums = parallel::collect(parts, plan.work(), |part| {
-            let mut sum = Buffer::filled(size, E::ZERO);
-            for i in blocks.count * part / parts..blocks.count * (part + 1) / parts {
-                add_block(plan, x, grad, plan.block(&blocks, i), false, sum.as_mut_slice());
-            }
-            sum
-        });
-        for part in &sums {
-            super::map::add_into(sum.as_mut_slice(), part.as_slice());
+    let own_sums = blocks.side_by_side && size <= OWN_SUM;
+    let sum_of = |own: Range<usize>| {
+        let mut sum = Buffer::scratch(size);
+        for i in own.clone() {
+            let (rows, how) = (plan.block(&blocks, i), (i == own.start, !own_sums));
+            sum_block(plan, x, grad, rows, how, sum.as_mut_slice());
         }
-    } else {
-        for i in 0..blocks.count {
-            add_block(plan, x, grad, plan.block(&blocks, i), true, sum.as_mut_slice());
-        }
+        sum
+    };
+    if !own_sums {
+        return weight_back(sum_of(0..blocks.count).as_slice(), out);
     }
-    weight_back(sum.as_slice(), out);
+    let parts = PARTS.min(blocks.count);
+    let mut sums = parallel::collect(parts, plan.work(), |part| {
+        sum_of(blocks.count * part / parts..blocks.count * (part + 1) / parts)
+    });
+    let (whole, others) = sums.split_at_mut(1);
+    for other in others {
+        super::map::add_into(whole[0].as_mut_slice(), other.as_slice());
+    }
+    weight_back(whole[0].as_slice(), out);
 }
 
 #[cfg(test)]
