@@ -30,7 +30,7 @@ const FILTERS: usize = 32;
 const METRIC_FILTERS: usize = 64;
 const BLOCKS: u32 = 4;
 /// Tasks that ProtoNet practises on.
-const PROTONET_TASKS: usize = 4000;
+const PROTONET_TASKS: usize = 12_000;
 /// Moved copies of a drawing whose features are averaged, where they are.
 const VIEWS: usize = 16;
 /// What Conv-4 makes of a 28x28 image: one place for each filter.
