@@ -124,7 +124,7 @@ impl Geometry {
 
     /// Maps `[image][channel]` as a matrix `[channel][image]`, in `scratch`
     /// unless it is that already.
-    fn side<'a, E: Elem>(&self, maps: &'a [E], scratch: &'a mut [E]) -> &'a [E] {
+    pub(super) fn side<'a, E: Elem>(&self, maps: &'a [E], scratch: &'a mut [E]) -> &'a [E] {
         let count = maps.len() / self.output_size().max(1);
         if count <= 1 {
             return maps;
@@ -136,6 +136,24 @@ impl Geometry {
             }
         }
         scratch
+    }
+
+    /// The other way: a matrix `[channel][image]`, and a bias of each channel, as maps
+    /// `[image][channel]`.
+    pub(super) fn write_maps<E: Elem>(&self, side: &[E], bias: Option<&[E]>, maps: &mut [E]) {
+        let (count, columns) = (maps.len() / self.output_size().max(1), self.windows.columns());
+        for (image, maps) in maps.chunks_exact_mut(self.output_size()).enumerate() {
+            for (channel, map) in maps.chunks_exact_mut(columns).enumerate() {
+                let from = &side[(channel * count + image) * columns..][..columns];
+                match bias {
+                    Some(bias) => {
+                        let b = bias[channel];
+                        map.iter_mut().zip(from).for_each(|(x, &y)| *x = y + b);
+                    }
+                    None => map.copy_from_slice(from),
+                }
+            }
+        }
     }
 }
 
@@ -191,18 +209,7 @@ pub(crate) fn forward<E: Elem>(
             let mut product = Buffer::scratch(count * g.output_size());
             let product = product.as_mut_slice();
             gemm(shape, weight, matrix, product, false, !side_by_side);
-            for (image, out) in out.chunks_exact_mut(g.output_size()).enumerate() {
-                for (channel, out) in out.chunks_exact_mut(columns).enumerate() {
-                    let map = &product[(channel * count + image) * columns..][..columns];
-                    match bias {
-                        Some(bias) => {
-                            let b = bias[channel];
-                            out.iter_mut().zip(map).for_each(|(out, &x)| *out = x + b);
-                        }
-                        None => out.copy_from_slice(map),
-                    }
-                }
-            }
+            g.write_maps(product, bias, out);
         });
     });
 }

@@ -25,6 +25,7 @@ pub(super) fn fits(g: &Geometry) -> bool {
     let places = g.windows.kernel[0] * g.windows.kernel[1];
     g.groups == 1
         && places > 1
+        && g.input_size() > 0
         && (1..=WINDOWS).contains(&windows)
         && g.out_channels * g.windows.rows() >= WEIGHT
 }
@@ -112,19 +113,6 @@ impl<'g> Columns<'g> {
             }
         });
     }
-
-    /// Maps `[image][channel]` as a matrix `[channel][image]`.
-    fn side<E: Elem>(&self, maps: &[E]) -> Buffer<E> {
-        let columns = self.g.windows.columns();
-        let mut side = Buffer::scratch(maps.len());
-        for (channel, row) in side.as_mut_slice().chunks_exact_mut(self.width()).enumerate() {
-            for (image, map) in row.chunks_exact_mut(columns).enumerate() {
-                let from = image * self.g.output_size() + channel * columns;
-                map.copy_from_slice(&maps[from..from + columns]);
-            }
-        }
-        side
-    }
 }
 
 /// `out = conv(x, weight) + bias`.
@@ -141,27 +129,17 @@ pub(super) fn forward<E: Elem>(
     let size = (g.out_channels, rows, width);
     let (weight, right) = (Matrix::new(weight, rows), Matrix::new(matrix.as_slice(), width));
     gemm(size, weight, right, product.as_mut_slice(), false, true);
-    let map = g.windows.columns();
-    for (i, out) in out.chunks_exact_mut(map).enumerate() {
-        let (image, channel) = (i / g.out_channels, i % g.out_channels);
-        let from = &product.as_slice()[channel * width + image * map..][..map];
-        match bias {
-            Some(bias) => {
-                let b = bias[channel];
-                out.iter_mut().zip(from).for_each(|(out, &x)| *out = x + b);
-            }
-            None => out.copy_from_slice(from),
-        }
-    }
+    g.write_maps(product.as_slice(), bias, out);
 }
 
 /// The gradient of the input from that of the output.
 pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], out: &mut [E]) {
     let (columns, rows) = (Columns::of(g), g.windows.rows());
-    let (side, width) = (columns.side(grad), columns.width());
+    let (mut sides, width) = (Buffer::scratch(grad.len()), columns.width());
+    let side = g.side(grad, sides.as_mut_slice());
     let mut matrix = Buffer::scratch(rows * width);
     let size = (rows, g.out_channels, width);
-    let (weight, right) = (Matrix::new(weight, rows).t(), Matrix::new(side.as_slice(), width));
+    let (weight, right) = (Matrix::new(weight, rows).t(), Matrix::new(side, width));
     gemm(size, weight, right, matrix.as_mut_slice(), false, true);
     columns.add_up(matrix.as_slice(), out);
 }
@@ -169,9 +147,10 @@ pub(super) fn input_gradient<E: Elem>(g: &Geometry, grad: &[E], weight: &[E], ou
 /// The gradient of the weight from the input and the output's gradient.
 pub(super) fn weight_gradient<E: Elem>(g: &Geometry, x: &[E], grad: &[E], out: &mut [E]) {
     let (columns, rows) = (Columns::of(g), g.windows.rows());
-    let (matrix, side, width) = (columns.write(x), columns.side(grad), columns.width());
+    let (matrix, width) = (columns.write(x), columns.width());
+    let mut sides = Buffer::scratch(grad.len());
+    let side = g.side(grad, sides.as_mut_slice());
     let size = (g.out_channels, width, rows);
-    let (left, right) =
-        (Matrix::new(side.as_slice(), width), Matrix::new(matrix.as_slice(), width));
+    let (left, right) = (Matrix::new(side, width), Matrix::new(matrix.as_slice(), width));
     gemm(size, left, right.t(), out, false, true);
 }
