@@ -12,12 +12,11 @@ use super::{
     disjoint::{Disjoint, cast, cast_mut},
     map, parallel,
     phases::Layout,
+    tile::{self, Sums, block},
 };
 use crate::{Elem, buffer::Buffer};
 use pulp::Arch;
-use tile::{Sums, block};
 
-mod tile;
 mod turn;
 
 /// Places of results that images should have together.
@@ -35,6 +34,9 @@ const BLOCKS: usize = 4;
 /// that are worth turning the results around.
 const CHANNELS: usize = 12;
 const TERMS: usize = 160;
+
+/// Terms of a sum that are added at once, so that their vectors stay in the first cache.
+const AT_ONCE: usize = 96;
 
 /// Images whose planes are split side by side: `[channel][phase][image][entry]`.
 struct Lot<'w> {
@@ -188,6 +190,7 @@ fn convolve(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f32]>, out: 
                 vectors,
                 out: results.as_mut_slice(),
                 add: false,
+                at_once: AT_ONCE,
             });
             for image in 0..lot.images {
                 let lines = &results.as_slice()[image * columns * block..][..columns * block];
@@ -297,6 +300,7 @@ fn gradient_back(g: &Geometry, grad: &[f32], weight: &[f32], out: &mut [f32]) {
                     vectors,
                     out: back.as_mut_slice(),
                     add: false,
+                    at_once: AT_ONCE,
                 });
                 for image in 0..lot.images {
                     let lines = &back.as_slice()[image * entries.len() * block..];
@@ -372,6 +376,7 @@ impl Meets {
             vectors: vectors.as_slice(),
             out: sum,
             add: true,
+            at_once: AT_ONCE,
         });
     }
 }

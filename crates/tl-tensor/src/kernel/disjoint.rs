@@ -62,19 +62,6 @@ impl<'a, E> Disjoint<'a, E> {
         assert!(count <= self.len - from, "a square beyond the slice");
         (TypeId::of::<E>() == TypeId::of::<F>()).then_some(self.at(from).cast())
     }
-
-    /// The same slice of a type that `E` is.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn cast<F: 'static>(&self) -> Option<Disjoint<'a, F>>
-    where
-        E: 'static,
-    {
-        (TypeId::of::<E>() == TypeId::of::<F>()).then_some(Disjoint {
-            data: self.data.cast(),
-            len: self.len,
-            borrow: PhantomData,
-        })
-    }
 }
 
 /// A slice as one of a type that `E` is.

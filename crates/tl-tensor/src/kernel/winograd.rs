@@ -1,63 +1,53 @@
-//! Convolution with 3x3 kernels by F(2x2, 3x3): Lavin and Gray 2016,
+//! Convolution with 3x3 kernels by F(2x2, 3x3) and F(4x4, 3x3): Lavin and Gray 2016,
 //! "Fast Algorithms for Convolutional Neural Networks".
 //!
-//! Four outputs of a tile come from 16 products instead of 36:
-//! `Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`. For each of the 16 places the sum over
-//! channels is a matrix product over many tiles. The numbers of `A` and `B` are
-//! 0 and ±1, those of `G` 0, ½ and 1, so errors stay close to those of plain
-//! sums.
+//! The outputs of a tile come from fewer products than a plain sum has: four from 16
+//! instead of 36, and sixteen from 36 instead of 144,
+//! `Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`. For each of the 16 or 36 places the sum over
+//! channels is a matrix product over many tiles. Errors of the larger tiles are a few
+//! times those of the smaller; the points, and sums of few terms at a time, keep them near
+//! those of a plain sum (see [`transform`] and [`panels`]).
 //!
-//! Blocks of tiles, and the order of all sums, depend on shapes alone: the bits
-//! are the same for any number of threads.
+//! Blocks of tiles, and the order of all sums, depend on shapes and on the instruction
+//! set alone: the bits are the same for any number of threads.
 #![allow(unsafe_code)]
 
-use super::{
-    conv::Geometry,
-    disjoint::Disjoint,
-    gemm::{Matrix, gemm},
-    parallel,
-};
+use super::{conv::Geometry, disjoint::Disjoint, parallel};
 use crate::{
     Elem, Value,
     buffer::{Buffer, Prepared},
 };
+use kernels::Kernels;
+use panels::{Left, PANEL, Panel, panels};
 use std::ops::Range;
+use tiles::{LANES, Tiles, gradient_tiles, input_tiles, output_maps};
+use transform::{Four, Transform, Two};
 use triomphe::Arc;
 
-#[cfg(target_arch = "x86_64")]
-mod avx;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-mod fast;
+mod kernels;
+mod panels;
+mod tiles;
 mod transform;
 
-use fast::{gradient_tiles, input_tiles, output_maps};
-use transform::{turned, weight_back, weight_places};
-
-/// Places of a transformed tile.
-pub(super) const PLACES: usize = 16;
-/// Numbers that the transformed tiles of a block should have, of both sides: they
-/// stay in the cache of a core.
-const CORE_CACHE: usize = 1 << 17;
+/// Numbers that the transformed tiles of a block should have, those of the input and of a
+/// panel of the output: they stay in the cache of a core.
+const CORE_CACHE: usize = 3 << 16;
 /// And where all threads work on one block.
 const SHARED_CACHE: usize = 1 << 21;
-/// Fewest tiles of a block, for the sake of the products, which take so many at a time.
+/// Fewest tiles of a block whose products are added to the gradient of a weight, and of
+/// one that meets a weight of more numbers than any cache holds.
+const FEWEST_TERMS: usize = 48;
 const FEWEST: usize = 128;
-const AT_A_TIME: usize = 64;
-/// Tiles below which a product of windows is better: transforming the weight takes as
-/// long as multiplying it with some dozens of them.
+const LARGE_WEIGHT: usize = 1 << 22;
+/// Tiles, of the smaller kind, below which a product of windows is better: transforming
+/// the weight takes as long as multiplying it with some dozens of them.
 const FEW: usize = 48;
-/// Channels from which on the products outweigh the transforms. Where [`fast`] has none
-/// for this shape, they take longer, above all of short lines: channels times columns
-/// must reach this then.
+/// Channels from which on the products outweigh the transforms.
 const CHANNELS: usize = 16;
-const CHANNELS_BY_COLUMNS: usize = 1024;
 /// Numbers of the transformed weight up to which every part of a sum has its own.
 const OWN_SUM: usize = 1 << 19;
 /// Parts in which the weight gradient is summed.
 const PARTS: usize = 8;
-/// Channels that one task transforms where threads share a block.
-const AT_ONCE: usize = 8;
 
 /// Images of `channels` maps and the tiles of one side of the convolution.
 #[derive(Clone, Copy)]
@@ -74,6 +64,8 @@ pub(super) struct Plan {
     to: Maps,
     /// Zeros before the first entry on each axis.
     padding: [usize; 2],
+    /// Outputs on a side of a tile, 2 or 4.
+    outputs: usize,
     /// Tiles down and across an output map.
     tiles: [usize; 2],
 }
@@ -88,17 +80,8 @@ struct Blocks {
 }
 
 impl Plan {
-    /// The plan for a convolution, none if another way is better on this machine.
+    /// The plan for a convolution, none if another way is better.
     pub(super) fn of(g: &Geometry) -> Option<Self> {
-        let plan = Self::where_it_fits(g)?;
-        let channels = plan.from.channels.min(plan.to.channels);
-        let outweighed =
-            fast::available(&plan) || channels * g.windows.out[1] >= CHANNELS_BY_COLUMNS;
-        outweighed.then_some(plan)
-    }
-
-    /// The plan for a convolution, none if another way is better on every machine.
-    fn where_it_fits(g: &Geometry) -> Option<Self> {
         let w = &g.windows;
         let fits = g.groups == 1
             && w.kernel == [3, 3]
@@ -107,17 +90,26 @@ impl Plan {
             && w.padding[0] <= 2
             && w.padding[1] <= 2
             && w.channels.min(g.out_channels) >= CHANNELS;
-        let tiles = [w.out[0].div_ceil(2), w.out[1].div_ceil(2)];
-        if !fits || g.images * tiles[0] * tiles[1] < FEW {
+        let [two, four] = [2, 4].map(|outputs| Self::with(g, outputs));
+        if !fits || two.count() < FEW {
             return None;
         }
-        Some(Self {
+        // Products, and the transform of the weight.
+        let cost = |plan: &Self| (plan.count() + FEW) * plan.places();
+        Some(if cost(&four) < cost(&two) { four } else { two })
+    }
+
+    /// The plan with so many outputs on a side of a tile.
+    fn with(g: &Geometry, outputs: usize) -> Self {
+        let w = &g.windows;
+        Self {
             images: g.images,
             from: Maps { channels: w.channels, size: w.image },
             to: Maps { channels: g.out_channels, size: w.out },
             padding: w.padding,
-            tiles,
-        })
+            outputs,
+            tiles: w.out.map(|size| size.div_ceil(outputs)),
+        }
     }
 
     /// The convolution that takes the gradient of the output back: from `to` to
@@ -127,15 +119,25 @@ impl Plan {
             images: self.images,
             from: self.to,
             to: self.from,
-            padding: [2 - self.padding[0], 2 - self.padding[1]],
-            tiles: [self.from.size[0].div_ceil(2), self.from.size[1].div_ceil(2)],
+            padding: self.padding.map(|padding| 2 - padding),
+            outputs: self.outputs,
+            tiles: self.from.size.map(|size| size.div_ceil(self.outputs)),
         }
+    }
+
+    /// Tiles of all images.
+    fn count(&self) -> usize {
+        self.rows() * self.tiles[1]
+    }
+
+    /// Places of a transformed tile.
+    fn places(&self) -> usize {
+        (self.outputs + 2) * (self.outputs + 2)
     }
 
     /// Multiply-adds of all products.
     fn work(&self) -> usize {
-        let tiles = self.images * self.tiles[0] * self.tiles[1];
-        tiles * PLACES * self.from.channels * self.to.channels
+        self.count() * self.places() * self.from.channels * self.to.channels
     }
 
     /// Rows of tiles over all images.
@@ -143,10 +145,13 @@ impl Plan {
         self.images * self.tiles[0]
     }
 
-    fn blocks(&self) -> Blocks {
-        let per_tile = PLACES * (self.from.channels + self.to.channels);
+    /// Blocks with at least so many tiles.
+    fn blocks(&self, fewest: usize) -> Blocks {
+        let [from, to] = [self.from.channels, self.to.channels];
+        let fewest = if self.places() * from * to < LARGE_WEIGHT { fewest } else { FEWEST };
+        let per_tile = self.places() * (from + PANEL);
         let count = |numbers: usize| {
-            let tiles = (numbers / per_tile).next_multiple_of(AT_A_TIME).max(FEWEST);
+            let tiles = (numbers / per_tile).max(fewest);
             self.rows().div_ceil((tiles / self.tiles[1]).max(1))
         };
         let own = count(CORE_CACHE);
@@ -160,12 +165,6 @@ impl Plan {
     /// The rows of tiles of a block.
     fn block(&self, blocks: &Blocks, i: usize) -> Range<usize> {
         i * blocks.rows..((i + 1) * blocks.rows).min(self.rows())
-    }
-
-    /// Columns of the products of a block: its tiles, and some more that fill a
-    /// vector.
-    fn columns(&self, rows: &Range<usize>) -> usize {
-        (rows.len() * self.tiles[1]).next_multiple_of(16)
     }
 
     /// The rows of tiles of a block image by image: the image, its first and
@@ -184,96 +183,14 @@ impl Plan {
     }
 }
 
-/// The first tiles of the fours that cover a line of `across` tiles: the last
-/// one overlaps the one before where they do not fit.
-#[cfg(target_arch = "x86_64")]
-fn fours(across: usize) -> impl Iterator<Item = usize> {
-    (0..across.div_ceil(4)).map(move |i| (4 * i).min(across.saturating_sub(4)))
-}
-
 /// Calls `f` for every index, in parallel if `spread`.
 fn each(count: usize, spread: bool, f: impl Fn(usize) + Sync + Send) {
-    let tasks = count.div_ceil(AT_ONCE);
-    parallel::collect(tasks, if spread { usize::MAX } else { 0 }, |task| {
-        for i in task * AT_ONCE..((task + 1) * AT_ONCE).min(count) {
-            f(i);
-        }
-    });
-}
-
-/// The transformed tiles of a block: `[place][channel][column]`, and a gap after
-/// each place.
-struct Tiles<E: Elem> {
-    buffer: Buffer<E>,
-    channels: usize,
-    columns: usize,
-    /// From one place to the next.
-    step: usize,
-}
-
-/// From one place to the next of `size` numbers. All 16 are written at the same
-/// time: a distance that is a multiple of 4 KiB would have them share a few lines
-/// of the cache, so it is four lines of 16 numbers more than such a multiple.
-fn spaced(size: usize) -> usize {
-    let lines = size.div_ceil(16);
-    16 * (lines + (4 + 64 - lines % 64) % 64)
-}
-
-impl<E: Elem> Tiles<E> {
-    fn new(channels: usize, columns: usize) -> Self {
-        let step = spaced(channels * columns);
-        Self { buffer: Buffer::scratch(PLACES * step), channels, columns, step }
-    }
-
-    fn place(&self, place: usize) -> &[E] {
-        &self.buffer.as_slice()[place * self.step..][..self.channels * self.columns]
-    }
-
-    /// Writes the tiles of every channel with `f(channel, places)`; columns
-    /// that are no tiles become 0.
-    fn fill(
-        &mut self,
-        tiles: usize,
-        spread: bool,
-        f: impl Fn(usize, [&mut [E]; PLACES]) + Sync + Send,
-    ) {
-        let (channels, columns, step) = (self.channels, self.columns, self.step);
-        let all = Disjoint::new(self.buffer.as_mut_slice());
-        each(channels, spread, |channel| {
-            let places = std::array::from_fn(|place| {
-                // SAFETY: rows of this channel alone, and no two tasks have the
-                // same channel.
-                let row = unsafe { all.part(place * step + channel * columns, columns) };
-                let (row, rest) = row.split_at_mut(tiles);
-                rest.fill(E::ZERO);
-                row
-            });
-            f(channel, places);
-        });
-    }
-
-    /// Sets every place to a product `left(place) · right[place]`.
-    fn multiply<'m>(
-        &mut self,
-        inner: usize,
-        spread: bool,
-        left: impl Fn(usize) -> Matrix<'m, E> + Sync,
-        right: &Self,
-    ) where
-        E: 'm,
-    {
-        let (channels, columns) = (self.channels, self.columns);
-        let work = if spread { usize::MAX } else { 0 };
-        parallel::chunks(self.buffer.as_mut_slice(), self.step, work, |place, out| {
-            let right = Matrix::new(right.place(place), columns);
-            gemm((channels, inner, columns), left(place), right, out, false, false);
-        });
-    }
+    parallel::collect(count, if spread { usize::MAX } else { 0 }, f);
 }
 
 /// Calls `f(block, spread)` for all blocks.
 fn for_blocks(plan: &Plan, f: impl Fn(Range<usize>, bool) + Sync + Send) {
-    let blocks = plan.blocks();
+    let blocks = plan.blocks(1);
     let run = |i| f(plan.block(&blocks, i), !blocks.side_by_side);
     if blocks.side_by_side {
         parallel::collect(blocks.count, plan.work(), run);
@@ -282,40 +199,96 @@ fn for_blocks(plan: &Plan, f: impl Fn(Range<usize>, bool) + Sync + Send) {
     }
 }
 
-/// Convolves with transformed weights: `weight(place)` is a matrix
-/// `[to, from]`.
-fn convolve<'m, E: Elem + 'm>(
+/// The transformed tiles of a block of the input.
+fn input<T: Transform<N, M>, E: Elem, const N: usize, const M: usize>(
     plan: &Plan,
     x: &[E],
-    weight: impl Fn(usize) -> Matrix<'m, E> + Sync,
+    rows: Range<usize>,
+    spread: bool,
+) -> Tiles<E> {
+    let channels = plan.from.channels;
+    let mut tiles = Tiles::new(N * N, rows.len() * plan.tiles[1], channels);
+    let into = tiles.written();
+    each(channels.div_ceil(LANES), spread, |i| {
+        // SAFETY: no two tasks have the same channels.
+        unsafe {
+            input_tiles::<T, E, N, M>(plan, x, i * LANES, rows.clone(), &into.from(i * LANES));
+        }
+    });
+    tiles
+}
+
+/// The panels of `channels` that are worked off together: all where threads share a
+/// block, and read its tiles once; else one, so that its products stay near.
+fn batches<E: Elem>(channels: usize, spread: bool) -> Vec<Vec<Panel>> {
+    let panels = panels::<E>(channels);
+    let together = if spread { panels.len() } else { 1 };
+    panels.chunks(together.max(1)).map(<[Panel]>::to_vec).collect()
+}
+
+/// Every sixteen channels of some panels: the number of the panel, where in it they are,
+/// and the first of them.
+fn vectors(panels: &[Panel], channels: usize) -> Vec<(usize, usize, usize)> {
+    let of = |(i, panel): (usize, &Panel)| {
+        let first = panel.first;
+        let lanes = (0..panel.width.min(channels - first)).step_by(LANES);
+        lanes.map(move |lane| (i, lane, first + lane)).collect::<Vec<_>>()
+    };
+    panels.iter().enumerate().flat_map(of).collect()
+}
+
+/// Convolves with transformed kernels.
+fn convolve<T: Transform<N, M>, E: Elem, const N: usize, const M: usize>(
+    plan: &Plan,
+    x: &[E],
+    kernels: &[E],
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
-    let out = Disjoint::new(out);
+    let (channels, out) = (plan.from.channels, Disjoint::new(out));
     for_blocks(plan, |rows, spread| {
-        let (columns, count) = (plan.columns(&rows), rows.len() * plan.tiles[1]);
-        let mut tiles = Tiles::new(plan.from.channels, columns);
-        tiles.fill(count, spread, |channel, places| {
-            input_tiles(plan, x, channel, rows.clone(), places);
-        });
-        let mut products = Tiles::new(plan.to.channels, columns);
-        products.multiply(plan.from.channels, spread, &weight, &tiles);
-        each(plan.to.channels, spread, |channel| {
-            let places: [&[E]; PLACES] =
-                std::array::from_fn(|place| &products.place(place)[channel * columns..][..count]);
-            let bias = bias.map_or(E::ZERO, |b| b[channel]);
-            // SAFETY: lines of this channel below these rows of tiles: no other
-            // task has both.
-            unsafe { output_maps(plan, places, channel, rows.clone(), bias, &out) };
-        });
+        let count = rows.len() * plan.tiles[1];
+        let tiles = input::<T, E, N, M>(plan, x, rows.clone(), spread);
+        let left = Left::new((count, tiles.width()), (channels, 1), T::TERMS);
+        for panels in batches::<E>(plan.to.channels, spread) {
+            let tiles_of = |panel: &Panel| Tiles::new(N * N, count, panel.width);
+            let mut products: Vec<Tiles<E>> = panels.iter().map(tiles_of).collect();
+            let into: Vec<_> = products.iter_mut().map(Tiles::written).collect();
+            each(N * N, spread, |place| {
+                for (panel, into) in panels.iter().zip(&into) {
+                    let size = channels * panel.width;
+                    let right = &kernels[panel.start(channels, N) + place * size..][..size];
+                    // SAFETY: no two tasks have the same place.
+                    let out = unsafe { into.place(place) };
+                    left.multiply(tiles.place(place), (right, panel.width), out, false);
+                }
+            });
+            let vectors = vectors(&panels, plan.to.channels);
+            each(vectors.len(), spread, |i| {
+                let (panel, lane, channel) = vectors[i];
+                let from = (&products[panel], lane);
+                // SAFETY: lines of these channels below these rows of tiles: no other
+                // task has both.
+                unsafe {
+                    output_maps::<T, E, N, M>(plan, from, (channel, bias), rows.clone(), &out);
+                }
+            });
+        }
     });
 }
 
-/// The transform of a weight `[to, from, 3, 3]`. It is kept with the weight: the
-/// passes of a step, and all uses of a model that does not learn, share it.
-fn places_of<E: Elem>(plan: &Plan, weight: &Value<E>) -> Arc<Buffer<E>> {
-    let filters = plan.to.channels * plan.from.channels;
-    weight.prepared(Prepared::Winograd, |weight| weight_places(weight, filters))
+/// Kernels transformed for a plan. They are kept with the weight: the passes of a step,
+/// and all uses of a model that does not learn, share them.
+fn transformed<E: Elem>(plan: &Plan, weight: &Value<E>, back: bool) -> Arc<Buffer<E>> {
+    let kind = Prepared::Winograd { outputs: plan.outputs, back };
+    weight.prepared(kind, |weight| {
+        let kernels = Kernels::new(plan.from.channels, plan.to.channels);
+        let kernels = if back { kernels.back() } else { kernels };
+        match plan.outputs {
+            4 => kernels.transform::<Four, E, 6, 4>(weight),
+            _ => kernels.transform::<Two, E, 4, 2>(weight),
+        }
+    })
 }
 
 /// `out = conv(x, weight) + bias`; the weight is `[to, from, 3, 3]`.
@@ -326,63 +299,87 @@ pub(super) fn forward<E: Elem>(
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
-    let (to, from) = (plan.to.channels, plan.from.channels);
-    let places = places_of(plan, weight);
-    let places = places.as_slice();
-    convolve(plan, x, |p| Matrix::new(&places[p * to * from..], from), bias, out);
+    let kernels = transformed(plan, weight, false);
+    match plan.outputs {
+        4 => convolve::<Four, E, 6, 4>(plan, x, kernels.as_slice(), bias, out),
+        _ => convolve::<Two, E, 4, 2>(plan, x, kernels.as_slice(), bias, out),
+    }
 }
 
 /// The gradient of the input from that of the output.
 pub(super) fn input_gradient<E: Elem>(plan: &Plan, grad: &[E], weight: &Value<E>, out: &mut [E]) {
-    let (to, from) = (plan.to.channels, plan.from.channels);
-    let places = places_of(plan, weight);
-    let places = places.as_slice();
-    let turned = |p: usize| Matrix::new(&places[turned(p) * to * from..], from).t();
-    convolve(&plan.back(), grad, turned, None, out);
+    let (kernels, back) = (transformed(plan, weight, true), plan.back());
+    match plan.outputs {
+        4 => convolve::<Four, E, 6, 4>(&back, grad, kernels.as_slice(), None, out),
+        _ => convolve::<Two, E, 4, 2>(&back, grad, kernels.as_slice(), None, out),
+    }
 }
 
-/// The transformed weight gradient of a block; added to `sum` unless it is the first.
-fn sum_block<E: Elem>(
+/// The transformed weight gradient of a block, `[panel][place][from][lane]`; added to
+/// `sum` unless it is the first.
+fn sum_block<T: Transform<N, M>, E: Elem, const N: usize, const M: usize>(
     plan: &Plan,
-    x: &[E],
-    grad: &[E],
+    (x, grad): (&[E], &[E]),
     rows: Range<usize>,
     (first, spread): (bool, bool),
     sum: &mut [E],
 ) {
-    let (columns, count) = (plan.columns(&rows), rows.len() * plan.tiles[1]);
-    let mut tiles = Tiles::new(plan.from.channels, columns);
-    tiles.fill(count, spread, |channel, places| {
-        input_tiles(plan, x, channel, rows.clone(), places);
-    });
-    let mut grads = Tiles::new(plan.to.channels, columns);
-    grads.fill(count, spread, |channel, places| {
-        gradient_tiles(plan, grad, channel, rows.clone(), places);
-    });
-    let size = plan.to.channels * plan.from.channels;
-    let work = if spread { usize::MAX } else { 0 };
-    parallel::chunks(sum, size, work, |place, sum| {
-        let (left, right) = (grads.place(place), tiles.place(place));
-        let (left, right) = (Matrix::new(left, columns), Matrix::new(right, columns).t());
-        gemm((plan.to.channels, columns, plan.from.channels), left, right, sum, !first, false);
-    });
+    let (count, channels) = (rows.len() * plan.tiles[1], plan.from.channels);
+    let tiles = input::<T, E, N, M>(plan, x, rows.clone(), spread);
+    let left = Left::new((channels, 1), (count, tiles.width()), T::TERMS);
+    let sum = Disjoint::new(sum);
+    for panels in batches::<E>(plan.to.channels, spread) {
+        let tiles_of = |panel: &Panel| Tiles::new(N * N, count, panel.width);
+        let mut grads: Vec<Tiles<E>> = panels.iter().map(tiles_of).collect();
+        let into: Vec<_> = grads.iter_mut().map(Tiles::written).collect();
+        let vectors = vectors(&panels, plan.to.channels);
+        each(vectors.len(), spread, |i| {
+            let (panel, lane, channel) = vectors[i];
+            let into = into[panel].from(lane);
+            // SAFETY: no two tasks have the same channels.
+            unsafe { gradient_tiles::<T, E, N, M>(plan, grad, channel, rows.clone(), &into) }
+        });
+        each(N * N, spread, |place| {
+            for (panel, grads) in panels.iter().zip(&grads) {
+                let size = channels * panel.width;
+                // SAFETY: a place of this panel, which no other task has.
+                let sum = unsafe { sum.part(panel.start(channels, N) + place * size, size) };
+                left.multiply(tiles.place(place), (grads.place(place), panel.width), sum, !first);
+            }
+        });
+    }
 }
 
 /// The gradient of the weight from the input and the output's gradient.
 pub(super) fn weight_gradient<E: Elem>(plan: &Plan, x: &[E], grad: &[E], out: &mut [E]) {
-    let size = PLACES * plan.to.channels * plan.from.channels;
-    let blocks = plan.blocks();
+    match plan.outputs {
+        4 => sum_blocks::<Four, E, 6, 4>(plan, x, grad, out),
+        _ => sum_blocks::<Two, E, 4, 2>(plan, x, grad, out),
+    }
+}
+
+fn sum_blocks<T: Transform<N, M>, E: Elem, const N: usize, const M: usize>(
+    plan: &Plan,
+    x: &[E],
+    grad: &[E],
+    out: &mut [E],
+) {
+    let lanes: usize = panels::<E>(plan.to.channels).iter().map(|panel| panel.width).sum();
+    let size = N * N * plan.from.channels * lanes;
+    let kernels = Kernels::new(plan.from.channels, plan.to.channels);
+    let blocks = plan.blocks(FEWEST_TERMS);
     let own_sums = blocks.side_by_side && size <= OWN_SUM;
     let sum_of = |own: Range<usize>| {
         let mut sum = Buffer::scratch(size);
         for i in own.clone() {
             let (rows, how) = (plan.block(&blocks, i), (i == own.start, !own_sums));
-            sum_block(plan, x, grad, rows, how, sum.as_mut_slice());
+            sum_block::<T, E, N, M>(plan, (x, grad), rows, how, sum.as_mut_slice());
         }
         sum
     };
     if !own_sums {
-        return weight_back(sum_of(0..blocks.count).as_slice(), out);
+        let sum = sum_of(0..blocks.count);
+        return kernels.transform_back::<T, E, N, M>(sum.as_slice(), out);
     }
     let parts = PARTS.min(blocks.count);
     let mut sums = parallel::collect(parts, plan.work(), |part| {
@@ -392,7 +389,7 @@ pub(super) fn weight_gradient<E: Elem>(plan: &Plan, x: &[E], grad: &[E], out: &m
     for other in others {
         super::map::add_into(whole[0].as_mut_slice(), other.as_slice());
     }
-    weight_back(whole[0].as_slice(), out);
+    kernels.transform_back::<T, E, N, M>(whole[0].as_slice(), out);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The inner loop of direct convolution: tiles of results that stay in registers.
+//! The inner loop of convolutions: tiles of results that stay in registers.
 #![allow(unsafe_code)]
 // Loops by number, see `tile_of`.
 #![allow(clippy::needless_range_loop)]
@@ -6,9 +6,6 @@
 use pulp::{Arch, Simd, WithSimd};
 use std::mem;
 
-/// Terms of a sum that are added at once, so that their vectors stay in the first
-/// cache.
-const TERMS: usize = 96;
 /// Registers of a line of a tile at most, of 32 and of 16 that there are.
 const WIDEST: usize = 4;
 const WIDEST_OF_16: usize = 2;
@@ -50,6 +47,8 @@ pub(super) struct Sums<'a> {
     pub(super) vectors: &'a [f32],
     pub(super) out: &'a mut [f32],
     pub(super) add: bool,
+    /// Terms that are summed before the sum goes to `out`.
+    pub(super) at_once: usize,
 }
 
 impl Sums<'_> {
@@ -61,18 +60,21 @@ impl Sums<'_> {
     fn check(&self) {
         let farthest = |at: &[usize]| at.iter().max().copied().unwrap_or(0);
         let (rows, terms) = (farthest(self.rows), farthest(self.terms));
-        assert!(rows + terms < self.x.len(), "direct convolution: the planes are too short");
+        assert!(rows + terms < self.x.len(), "convolution: the planes are too short");
         let (vectors, out) = (self.terms.len() * self.width(), self.rows.len() * self.width());
-        assert!(vectors <= self.vectors.len() && out <= self.out.len(), "direct: lines too short");
+        assert!(
+            vectors <= self.vectors.len() && out <= self.out.len(),
+            "convolution: lines too short"
+        );
     }
 
     /// Tiles of `R` rows by `V` registers, then lower ones of what is left.
     #[inline(always)]
     fn run<S: Simd, const R: usize, const V: usize>(self, simd: S) {
         let width = V * S::F32_LANES;
-        for (part, terms) in self.terms.chunks(TERMS).enumerate() {
+        for (part, terms) in self.terms.chunks(self.at_once).enumerate() {
             let add = self.add || part > 0;
-            let vectors = &self.vectors[part * TERMS * width..];
+            let vectors = &self.vectors[part * self.at_once * width..];
             let (lines, rest) = self.rows.as_chunks::<R>();
             let (fours, rest) = rest.as_chunks::<4>();
             let (twos, ones) = rest.as_chunks::<2>();
@@ -140,14 +142,6 @@ unsafe fn tile_of<S: Simd, const R: usize, const V: usize>(
         for r in 0..R {
             from[r] = x.as_ptr().add(rows[r]);
         }
-        if add {
-            for r in 0..R {
-                for v in 0..V {
-                    let at = out.as_ptr().add(r * width + v * S::F32_LANES);
-                    sums[r][v] = at.cast::<S::f32s>().read_unaligned();
-                }
-            }
-        }
         let mut line = vectors.as_ptr();
         for &term in terms {
             let mut vector = [zero; V];
@@ -164,8 +158,10 @@ unsafe fn tile_of<S: Simd, const R: usize, const V: usize>(
         }
         for r in 0..R {
             for v in 0..V {
-                let at = out.as_mut_ptr().add(r * width + v * S::F32_LANES);
-                at.cast::<S::f32s>().write_unaligned(sums[r][v]);
+                let at = out.as_mut_ptr().add(r * width + v * S::F32_LANES).cast::<S::f32s>();
+                let sum =
+                    if add { simd.add_f32s(at.read_unaligned(), sums[r][v]) } else { sums[r][v] };
+                at.write_unaligned(sum);
             }
         }
     }
@@ -186,7 +182,7 @@ mod tests {
             for width in widths.map(|registers| registers * S::F32_LANES) {
                 let x: Vec<f32> = (0..400).map(|i| (i as f32 * 0.37).sin()).collect();
                 let rows: Vec<usize> = (0..19).map(|i| i * 3 % 50).collect();
-                let terms: Vec<usize> = (0..2 * TERMS + 5).map(|i| i * 7 % 350).collect();
+                let terms: Vec<usize> = (0..197).map(|i| i * 7 % 350).collect();
                 let vectors: Vec<f32> =
                     (0..terms.len() * width).map(|i| (i as f32 * 0.73).cos()).collect();
                 let mut out = vec![1.0; rows.len() * width];
@@ -198,6 +194,7 @@ mod tests {
                     vectors: &vectors,
                     out: &mut out,
                     add,
+                    at_once: 96,
                 };
                 simd.vectorize(sums);
                 for (i, &out) in out.iter().enumerate() {
