@@ -17,11 +17,10 @@ fn square(lines: &[f32], block: usize, channel: usize) -> Square {
     square
 }
 
-/// `maps[c][i] = lines[i][c] + bias[c]`, lines of `block` numbers.
+/// `maps[c][i] = lines[i][c]`, lines of `block` numbers.
 pub(super) fn into_maps<'a>(
     lines: &[f32],
     block: usize,
-    bias: Option<&[f32]>,
     maps: impl Iterator<Item = &'a mut [f32]>,
 ) {
     let mut maps: Vec<&mut [f32]> = maps.collect();
@@ -29,13 +28,12 @@ pub(super) fn into_maps<'a>(
         for (at, lines) in lines.chunks(SIDE * block).enumerate().map(|(i, l)| (i * SIDE, l)) {
             let turned = turned(&square(lines, block, first));
             let count = lines.len() / block;
-            for (i, (map, row)) in maps.iter_mut().zip(turned.as_chunks::<SIDE>().0).enumerate() {
-                let bias = bias.map_or(0.0, |bias| bias[first + i]);
+            for (map, row) in maps.iter_mut().zip(turned.as_chunks::<SIDE>().0) {
                 let map = &mut map[at..at + count];
                 if let Ok(map) = <&mut [f32; SIDE]>::try_from(&mut *map) {
-                    *map = row.map(|x| x + bias);
+                    *map = *row;
                 } else {
-                    map.iter_mut().zip(row).for_each(|(out, x)| *out = x + bias);
+                    map.copy_from_slice(&row[..count]);
                 }
             }
         }
@@ -107,7 +105,7 @@ mod tests {
                 }
             }
             let mut back = vec![vec![0.0; count]; channels];
-            into_maps(&lines, block, None, back.iter_mut().map(Vec::as_mut_slice));
+            into_maps(&lines, block, back.iter_mut().map(Vec::as_mut_slice));
             assert_eq!(back, maps);
             let turned_around: Vec<usize> = (0..count).rev().collect();
             into_pixels(&lines, block, &turned_around, back.iter_mut().map(Vec::as_mut_slice));
