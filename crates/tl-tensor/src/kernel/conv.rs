@@ -10,7 +10,9 @@ use super::{
     depthwise, direct,
     gemm::{Matrix, gemm, gemm_rows},
     im2col::{Windows, col2im, im2col},
-    parallel, whole,
+    parallel,
+    strided::Strided,
+    whole,
     winograd::{self, Plan},
 };
 use crate::{Elem, Value, buffer::Buffer};
@@ -169,6 +171,10 @@ pub(crate) fn forward<E: Elem>(
         winograd::forward(&plan, x.contiguous().raw(), weight, bias, out);
         return;
     }
+    if let Some(strided) = Strided::of(g) {
+        strided.forward(x.contiguous().raw(), weight, bias, out);
+        return;
+    }
     let (x, weight) = (x.contiguous(), weight.contiguous());
     let (x, weight) = (x.raw(), weight.raw());
     if g.is_depthwise() {
@@ -223,6 +229,10 @@ pub(crate) fn input_gradient<E: Elem>(
 ) {
     if let Some(plan) = Plan::of(g) {
         winograd::input_gradient(&plan, grad.contiguous().raw(), weight, out);
+        return;
+    }
+    if let Some(strided) = Strided::of(g) {
+        strided.input_gradient(grad.contiguous().raw(), weight, out);
         return;
     }
     let (grad, weight) = (grad.contiguous(), weight.contiguous());
@@ -283,6 +293,10 @@ pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<
     }
     if let Some(plan) = Plan::of(g) {
         winograd::weight_gradient(&plan, x, grad, out);
+        return;
+    }
+    if let Some(strided) = Strided::of(g) {
+        strided.weight_gradient(x, grad, out);
         return;
     }
     if whole::fits(g) {

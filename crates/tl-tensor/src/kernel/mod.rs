@@ -14,6 +14,7 @@ pub(crate) mod parallel;
 mod phases;
 pub(crate) mod reduce;
 mod square;
+mod strided;
 mod tile;
 pub(crate) mod walk;
 mod whole;

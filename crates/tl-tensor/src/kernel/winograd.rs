@@ -12,7 +12,7 @@
 //! set alone: the bits are the same for any number of threads.
 #![allow(unsafe_code)]
 
-use super::{conv::Geometry, disjoint::Disjoint, parallel};
+use super::{conv::Geometry, disjoint::Disjoint, parallel, strided::inner_kernels};
 use crate::{
     Elem, Value,
     buffer::{Buffer, Prepared},
@@ -68,6 +68,8 @@ pub(super) struct Plan {
     outputs: usize,
     /// Tiles down and across an output map.
     tiles: [usize; 2],
+    /// Whether its maps are phases of others, whose kernels have 5x5 entries.
+    of_phases: bool,
 }
 
 /// How tiles are shared out: so many rows of tiles in a block, and whether
@@ -109,19 +111,24 @@ impl Plan {
             padding: w.padding,
             outputs,
             tiles: w.out.map(|size| size.div_ceil(outputs)),
+            of_phases: false,
         }
+    }
+
+    /// The plan for weights whose kernels are split by phases first.
+    pub(super) fn of_phases(self) -> Self {
+        Self { of_phases: true, ..self }
     }
 
     /// The convolution that takes the gradient of the output back: from `to` to
     /// `from`, with the kernel turned around.
     fn back(&self) -> Self {
         Self {
-            images: self.images,
             from: self.to,
             to: self.from,
             padding: self.padding.map(|padding| 2 - padding),
-            outputs: self.outputs,
             tiles: self.from.size.map(|size| size.div_ceil(self.outputs)),
+            ..*self
         }
     }
 
@@ -282,6 +289,8 @@ fn convolve<T: Transform<N, M>, E: Elem, const N: usize, const M: usize>(
 fn transformed<E: Elem>(plan: &Plan, weight: &Value<E>, back: bool) -> Arc<Buffer<E>> {
     let kind = Prepared::Winograd { outputs: plan.outputs, back };
     weight.prepared(kind, |weight| {
+        let inner = plan.of_phases.then(|| inner_kernels(weight));
+        let weight = inner.as_ref().map_or(weight, Buffer::as_slice);
         let kernels = Kernels::new(plan.from.channels, plan.to.channels);
         let kernels = if back { kernels.back() } else { kernels };
         match plan.outputs {

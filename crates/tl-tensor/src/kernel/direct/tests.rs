@@ -5,6 +5,7 @@ use crate::{
     kernel::{
         conv::{Geometry, forward, input_gradient, weight_gradient},
         im2col::Windows,
+        strided::Strided,
         whole,
     },
 };
@@ -145,6 +146,22 @@ fn one_product_for_all_images_agrees_with_plain_sums() {
 #[test]
 fn large_maps_are_worked_off_in_strips() {
     check(&geometry(1, [8, 64], [70, 90], [5, 2, 2, 1]));
+}
+
+#[test]
+fn strided_kernels_by_phases_agree_with_plain_sums() {
+    // Odd and even sizes, pixels after the last window, windows beyond both edges.
+    for (image, padding) in [([19, 22], 2), ([20, 21], 0), ([23, 18], 1), ([17, 17], 4)] {
+        let g = geometry(7, [16, 20], image, [5, 2, padding, 1]);
+        assert!(Strided::of(&g).is_some());
+        check(&g);
+    }
+    let good = geometry(7, [16, 20], [19, 22], [5, 2, 2, 1]);
+    let few = Geometry { images: 1, ..good };
+    let dilated = geometry(7, [16, 20], [19, 22], [5, 2, 2, 2]);
+    for other in [geometry(7, [16, 20], [19, 22], [3, 2, 1, 1]), few, dilated] {
+        assert!(Strided::of(&other).is_none());
+    }
 }
 
 #[test]
