@@ -27,6 +27,9 @@ pub(super) struct Layout {
     pub(super) phase: [usize; 2],
     /// Those of the kernel, line by line.
     pub(super) places: Vec<Place>,
+    /// What a line of the plane has in the lines of its phases: the phase across, the
+    /// entries of it, and the column of the first.
+    across: Vec<(usize, Range<usize>, usize)>,
 }
 
 impl Layout {
@@ -42,7 +45,14 @@ impl Layout {
                 (along(0, place / w.kernel[1]), along(1, place % w.kernel[1]));
             Place { phase: a * w.stride[1] + b, shift: down * phase[1] + across }
         });
-        Self { windows: w, phase, places: places.collect() }
+        let across = (0..w.stride[1]).filter_map(|b| {
+            let first = w.padding[1].saturating_sub(b).div_ceil(w.stride[1]);
+            let end = (w.image[1] + w.padding[1]).saturating_sub(b).div_ceil(w.stride[1]);
+            let (first, end) = (first.min(phase[1]), end.min(phase[1]));
+            (first < end).then(|| (b, first..end, first * w.stride[1] + b - w.padding[1]))
+        });
+        let (places, across) = (places.collect(), across.collect());
+        Self { windows: w, phase, places, across }
     }
 
     pub(super) fn phases(&self) -> usize {
@@ -75,15 +85,10 @@ impl Layout {
             for line in 0..self.phase[0] {
                 let y = (w.above + line) * w.stride[0] + a;
                 let Some(y) = y.checked_sub(w.padding[0]).filter(|&y| y < height) else { continue };
-                for b in 0..w.stride[1] {
-                    let first = w.padding[1].saturating_sub(b).div_ceil(w.stride[1]);
-                    let end = (width + w.padding[1]).saturating_sub(b).div_ceil(w.stride[1]);
-                    let (first, end) = (first.min(self.phase[1]), end.min(self.phase[1]));
-                    if first < end {
-                        let x = first * w.stride[1] + b - w.padding[1];
-                        let line = line * self.phase[1];
-                        f(y * width + x, a * w.stride[1] + b, line + first..line + end);
-                    }
+                let line = line * self.phase[1];
+                for (b, entries, x) in &self.across {
+                    let phase = a * w.stride[1] + b;
+                    f(y * width + x, phase, line + entries.start..line + entries.end);
                 }
             }
         }
@@ -174,21 +179,22 @@ fn every_other<E: Elem>(out: &mut [E], x: &[E]) {
 
 /// `out[i] = x[i] + shift`. Lines are short: a last part that is no whole vector is
 /// done again with what is before it.
+#[inline(always)]
+fn copy_line<E: Elem>(out: &mut [E], x: &[E], shift: E) {
+    let x = &x[..out.len()];
+    match out.len() {
+        LANES.. => copy_parts::<E, LANES>(out, x, shift),
+        8.. => copy_parts::<E, 8>(out, x, shift),
+        _ => out.iter_mut().zip(x).for_each(|(o, &x)| *o = x + shift),
+    }
+}
+
 // One index into several lanes at once.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn copy_line<E: Elem>(out: &mut [E], x: &[E], shift: E) {
-    const PART: usize = 8;
-    let length = out.len();
-    if length < PART {
-        for (o, &x) in out.iter_mut().zip(x) {
-            *o = x + shift;
-        }
-        return;
-    }
-    let x = &x[..length];
-    for at in (0..length).step_by(PART) {
-        let at = at.min(length - PART);
+fn copy_parts<E: Elem, const PART: usize>(out: &mut [E], x: &[E], shift: E) {
+    for at in (0..out.len()).step_by(PART) {
+        let at = at.min(out.len() - PART);
         let (out, x) = (&mut out[at..at + PART], &x[at..at + PART]);
         for l in 0..PART {
             out[l] = x[l] + shift;
