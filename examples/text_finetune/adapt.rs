@@ -88,6 +88,8 @@ pub struct Plan {
     tests: usize,
     /// Tests on labelled texts of the training part that were not drawn.
     validate: bool,
+    /// LoRA and full fine-tuning alone.
+    tuned: bool,
 }
 
 impl Plan {
@@ -103,13 +105,14 @@ impl Plan {
         let (full_rate, lora_rate) = if large { (2e-4, 4e-3) } else { (5e-4, 3e-3) };
         Self {
             most: 64,
-            epochs,
-            scratch_epochs,
+            epochs: flags.passes.unwrap_or(epochs),
+            scratch_epochs: flags.passes.unwrap_or(scratch_epochs),
             full_rate: flags.full_rate.unwrap_or(full_rate),
             lora_rate: flags.lora_rate.unwrap_or(lora_rate),
             shots,
             tests,
             validate: flags.validate,
+            tuned: flags.tuned,
         }
     }
 }
@@ -156,19 +159,21 @@ pub fn run(
             model.classifier = probe()?;
             Ok(model)
         };
-        report.run("from scratch", &test, || {
-            let fresh = Bert::new(&encoder.config, &mut rng())?;
-            let mut model = encoder.classifier(&fresh, classes, &mut rng());
-            let tune = tune(Method::Full { body_rate: 1.0 }, plan.scratch_epochs);
-            tune.lr(plan.full_rate).fit(&mut model, &few)?;
-            Ok(model)
-        })?;
-        report.run("linear probe", &test, || {
-            let mut model = with_probe()?;
-            let _ = model.freeze("**")?;
-            let _ = model.unfreeze("classifier.**")?;
-            Ok(model)
-        })?;
+        if !plan.tuned {
+            report.run("from scratch", &test, || {
+                let fresh = Bert::new(&encoder.config, &mut rng())?;
+                let mut model = encoder.classifier(&fresh, classes, &mut rng());
+                let tune = tune(Method::Full { body_rate: 1.0 }, plan.scratch_epochs);
+                tune.lr(plan.full_rate).fit(&mut model, &few)?;
+                Ok(model)
+            })?;
+            report.run("linear probe", &test, || {
+                let mut model = with_probe()?;
+                let _ = model.freeze("**")?;
+                let _ = model.unfreeze("classifier.**")?;
+                Ok(model)
+            })?;
+        }
         report.run("LoRA, rank 8", &test, || {
             let mut model = with_probe()?;
             let config = LoraConfig::new(TARGETS).rank(8).train(["classifier"]);

@@ -55,6 +55,12 @@ struct Flags {
     /// The learning rate of full fine-tuning, also from scratch.
     #[arg(long, value_name = "RATE")]
     full_rate: Option<f32>,
+    /// Passes over the labelled texts.
+    #[arg(long, value_name = "N")]
+    passes: Option<usize>,
+    /// LoRA and full fine-tuning alone, one against the other.
+    #[arg(long)]
+    tuned: bool,
     /// Measures a step instead.
     #[arg(long)]
     speed: bool,
