@@ -167,6 +167,14 @@ pub(crate) fn forward<E: Elem>(
     bias: Option<&[E]>,
     out: &mut [E],
 ) {
+    if g.input_size() == 0 {
+        let maps = out.chunks_exact_mut(g.windows.columns().max(1));
+        let channels = bias.map_or(1, <[E]>::len).max(1);
+        for (i, map) in maps.enumerate() {
+            map.fill(bias.map_or(E::ZERO, |bias| bias[i % channels]));
+        }
+        return;
+    }
     if let Some(plan) = Plan::of(g) {
         winograd::forward(&plan, x.contiguous().raw(), weight, bias, out);
         return;
@@ -227,6 +235,9 @@ pub(crate) fn input_gradient<E: Elem>(
     weight: &Value<E>,
     out: &mut [E],
 ) {
+    if out.is_empty() {
+        return;
+    }
     if let Some(plan) = Plan::of(g) {
         winograd::input_gradient(&plan, grad.contiguous().raw(), weight, out);
         return;
@@ -285,6 +296,10 @@ pub(crate) fn input_gradient<E: Elem>(
 
 /// The gradient of the weight from the input and the output's gradient.
 pub(crate) fn weight_gradient<E: Elem>(g: &Geometry, x: &Value<E>, grad: &Value<E>, out: &mut [E]) {
+    if g.input_size() == 0 {
+        out.fill(E::ZERO);
+        return;
+    }
     let (x, grad) = (x.contiguous(), grad.contiguous());
     let (x, grad) = (x.raw(), grad.raw());
     if g.is_depthwise() {

@@ -152,3 +152,24 @@ fn wrong_shapes_and_options_are_errors() {
     let none = Tensor::zeros([0, 2, 4, 4]);
     assert_eq!(Conv::new().conv2d(&none, &w, None).unwrap().dims(), [0, 2, 2, 2]);
 }
+
+#[test]
+fn images_without_pixels_give_the_bias_and_no_gradient() {
+    fn check<E: crate::Elem>() {
+        for (kernel, stride, padding) in [(3, 1, 2), (5, 2, 3), (5, 1, 3), (1, 1, 1)] {
+            let conv = Conv::new().padding(padding).stride(stride);
+            let x = Tensor::<E>::zeros([60, 16, 0, 0]).requires_grad();
+            let w = Tensor::<E>::ones([20, 16, kernel, kernel]).requires_grad();
+            let bias = Tensor::<E>::full(20, E::from_f64(0.5));
+            let y = conv.conv2d(&x, &w, Some(&bias)).unwrap();
+            assert!(y.numel() > 0 && y.to_vec().iter().all(|y| y.to_f64() == 0.5));
+            let y = conv.conv2d(&x, &w, None).unwrap();
+            assert!(y.to_vec().iter().all(|y| y.to_f64() == 0.0));
+            let grads = grad(&y.sum_all(), &[&x, &w], GradOptions::default()).unwrap();
+            assert_eq!(grads[0].dims(), x.dims());
+            assert!(grads[1].to_vec().iter().all(|g| g.to_f64() == 0.0));
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
