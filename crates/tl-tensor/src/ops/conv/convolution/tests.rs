@@ -155,7 +155,7 @@ fn wrong_shapes_and_options_are_errors() {
 
 #[test]
 fn images_without_pixels_give_the_bias_and_no_gradient() {
-    fn check<E: crate::Elem>() {
+    fn check<E: Elem>() {
         for (kernel, stride, padding) in [(3, 1, 2), (5, 2, 3), (5, 1, 3), (1, 1, 1)] {
             let conv = Conv::new().padding(padding).stride(stride);
             let x = Tensor::<E>::zeros([60, 16, 0, 0]).requires_grad();
