@@ -42,9 +42,9 @@ enum Storage<E: Elem> {
 /// What a kernel makes of a weight to keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prepared {
-    /// The transform for Winograd's convolution by tiles of so many outputs a side, or for
-    /// its way back.
-    Winograd { outputs: usize, back: bool },
+    /// The transform for Winograd's convolution from so many channels, by tiles of so many
+    /// outputs a side, of kernels as they lie or of their phases, or for its way back.
+    Winograd { from: usize, outputs: usize, of_phases: bool, back: bool },
     /// The panels of a right matrix of so many rows.
     Panels(usize),
 }
@@ -253,7 +253,7 @@ mod tests {
     fn what_was_prepared_goes_when_the_elements_are_written() {
         let mut buffer = Buffer::<f64>::filled(40, 1.0);
         let twice = |x: &[f64]| Buffer::copied(&x.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
-        let kind = Prepared::Winograd { outputs: 2, back: false };
+        let kind = Prepared::Panels(1);
         let first = buffer.prepared(kind, twice);
         assert!(Arc::ptr_eq(&first, &buffer.prepared(kind, twice)));
         let other = buffer.prepared(Prepared::Panels(2), Buffer::copied);

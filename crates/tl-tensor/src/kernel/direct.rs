@@ -361,7 +361,7 @@ pub(super) fn weight_gradient<E: Elem>(g: &Geometry, x: &[E], grad: &[E], out: &
         let sums = sum.as_slice().chunks_exact(kernel * block);
         for (sum, out) in sums.zip(out.chunks_mut(block * kernel)) {
             exchanged(sum, block, order, lines.as_mut_slice());
-            turn::into_maps(lines.as_slice(), block, out.chunks_exact_mut(kernel));
+            square::transpose_into((out.len() / kernel, kernel), (lines.as_slice(), block), out);
         }
     }
     true

@@ -25,7 +25,6 @@ pub(super) fn fits(g: &Geometry) -> bool {
     let places = g.windows.kernel[0] * g.windows.kernel[1];
     g.groups == 1
         && places > 1
-        && g.input_size() > 0
         && (1..=WINDOWS).contains(&windows)
         && g.out_channels * g.windows.rows() >= WEIGHT
 }

@@ -287,7 +287,8 @@ fn convolve<T: Transform<N, M>, E: Elem, const N: usize, const M: usize>(
 /// Kernels transformed for a plan. They are kept with the weight: the passes of a step,
 /// and all uses of a model that does not learn, share them.
 fn transformed<E: Elem>(plan: &Plan, weight: &Value<E>, back: bool) -> Arc<Buffer<E>> {
-    let kind = Prepared::Winograd { outputs: plan.outputs, back };
+    let (from, outputs, of_phases) = (plan.from.channels, plan.outputs, plan.of_phases);
+    let kind = Prepared::Winograd { from, outputs, of_phases, back };
     weight.prepared(kind, |weight| {
         let inner = plan.of_phases.then(|| inner_kernels(weight));
         let weight = inner.as_ref().map_or(weight, Buffer::as_slice);

@@ -17,29 +17,6 @@ fn square(lines: &[f32], block: usize, channel: usize) -> Square {
     square
 }
 
-/// `maps[c][i] = lines[i][c]`, lines of `block` numbers.
-pub(super) fn into_maps<'a>(
-    lines: &[f32],
-    block: usize,
-    maps: impl Iterator<Item = &'a mut [f32]>,
-) {
-    let mut maps: Vec<&mut [f32]> = maps.collect();
-    for (first, maps) in maps.chunks_mut(SIDE).enumerate().map(|(i, maps)| (i * SIDE, maps)) {
-        for (at, lines) in lines.chunks(SIDE * block).enumerate().map(|(i, l)| (i * SIDE, l)) {
-            let turned = turned(&square(lines, block, first));
-            let count = lines.len() / block;
-            for (map, row) in maps.iter_mut().zip(turned.as_chunks::<SIDE>().0) {
-                let map = &mut map[at..at + count];
-                if let Ok(map) = <&mut [f32; SIDE]>::try_from(&mut *map) {
-                    *map = *row;
-                } else {
-                    map.copy_from_slice(&row[..count]);
-                }
-            }
-        }
-    }
-}
-
 /// `planes[c][pixels[i]] = lines[i][c]`.
 pub(super) fn into_pixels<'a>(
     lines: &[f32],
@@ -105,8 +82,6 @@ mod tests {
                 }
             }
             let mut back = vec![vec![0.0; count]; channels];
-            into_maps(&lines, block, back.iter_mut().map(Vec::as_mut_slice));
-            assert_eq!(back, maps);
             let turned_around: Vec<usize> = (0..count).rev().collect();
             into_pixels(&lines, block, &turned_around, back.iter_mut().map(Vec::as_mut_slice));
             for (back, map) in back.iter_mut().zip(&maps) {

@@ -86,7 +86,7 @@ impl Kernels {
             let step = self.from * panel.width;
             let mut blocks = Buffer::filled(panel.width * AREA * LANES, E::ZERO);
             for (i, block) in blocks.as_mut_slice().chunks_exact_mut(BLOCK).enumerate() {
-                let to = sixteen((panel.first + i * LANES).min(self.to), self.to);
+                let to = sixteen(panel.first + i * LANES, self.to);
                 self.read(weight, own.clone(), to, block);
             }
             let lines = blocks.as_slice().as_chunks::<LANES>().0;

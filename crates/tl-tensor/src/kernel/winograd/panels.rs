@@ -85,8 +85,12 @@ impl Left {
             return;
         }
         let step = |places: &[usize]| places.get(1).copied().unwrap_or(1);
-        let matrix = Matrix { data: left, row_step: step(rows), column_step: step(terms) };
-        let size = (rows.len(), terms.len(), width);
-        gemm(size, matrix, Matrix::new(right, width), out, add, false);
+        for (i, terms) in terms.chunks(self.at_once).enumerate() {
+            let from = i * self.at_once;
+            let right = Matrix::new(&right[from * width..], width);
+            let left = Matrix { data: left, row_step: step(rows), column_step: step(&self.terms) };
+            let size = (rows.len(), terms.len(), width);
+            gemm(size, left.skip_columns(from), right, out, add || i > 0, false);
+        }
     }
 }

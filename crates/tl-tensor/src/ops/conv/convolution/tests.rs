@@ -153,6 +153,20 @@ fn wrong_shapes_and_options_are_errors() {
     assert_eq!(Conv::new().conv2d(&none, &w, None).unwrap().dims(), [0, 2, 2, 2]);
 }
 
+/// What is made of a weight is kept with its numbers, which tensors of other shapes share.
+#[test]
+fn weights_that_share_their_numbers_have_transforms_of_their_own() {
+    let numbers = wave([64, 32, 3, 3], 0.3).cast::<f32>();
+    let x = |channels: usize| wave([8, channels, 9, 9], 0.7).cast::<f32>();
+    let conv = Conv::new().padding(1);
+    let own = |shape: [usize; 4]| Tensor::<f32>::from_vec(numbers.to_vec(), shape).unwrap();
+    for shape in [[64, 32, 3, 3], [32, 64, 3, 3], [16, 128, 3, 3]] {
+        let (x, shared) = (x(shape[1]), numbers.reshape(shape).unwrap());
+        let y = conv.conv2d(&x, &shared, None).unwrap();
+        assert_eq!(y.to_vec(), conv.conv2d(&x, &own(shape), None).unwrap().to_vec());
+    }
+}
+
 #[test]
 fn images_without_pixels_give_the_bias_and_no_gradient() {
     fn check<E: Elem>() {
