@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use tl_nn::{Ctx, Module, Param, Tensor, Visit, VisitMut, init};
+use tl_tensor::Activation;
 
 /// How `A` and `B` begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +188,25 @@ impl LoraLayer {
         let shape = [&[gain.numel()], &vec![1; w.rank() - 1][..]].concat();
         let gain = gain.reshape(tl_nn::Shape::new(&shape)?)?;
         Ok(self.direction(w)?.mul(&gain)?.sub(w)?)
+    }
+
+    /// Whether [`linear`](Self::linear) says what this does: inputs are not dropped, and
+    /// outputs not stretched.
+    pub(super) fn fits_in(&self, train: bool) -> bool {
+        self.magnitude.is_none() && !(train && self.dropout > 0.0)
+    }
+
+    /// The output of an affine layer with `part` of this change, and a function after it.
+    pub(super) fn linear(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: Option<&Tensor>,
+        part: f32,
+        act: Activation,
+    ) -> Result<Tensor> {
+        let factors = [self.a.tensor(), self.b.tensor()];
+        Ok(x.linear_low_rank(w, factors, part * self.scale, bias, act)?)
     }
 
     /// What is added to the output of the layer; `plain` is `x Wᵀ` without bias.

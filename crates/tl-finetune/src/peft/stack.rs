@@ -7,7 +7,7 @@ use super::{
 use crate::Result;
 use std::{any::Any, sync::Arc};
 use tl_nn::{Adapt, Ctx, Module, Param, Tensor, Visit, VisitMut};
-use tl_tensor::Conv;
+use tl_tensor::{Activation, Conv};
 
 /// The adapters of one parameter, by name.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +166,33 @@ impl Stack {
         Ok(gain)
     }
 
+    /// LoRA, where nothing else changes the output and it fits into the layer's product.
+    fn lone_lora(&self, train: bool) -> Option<(f32, &LoraLayer)> {
+        let whole = |kind: &Kind| match kind {
+            Kind::Whole(_) => true,
+            Kind::Ia3(layer) => layer.input,
+            _ => false,
+        };
+        let mut others = self.active().filter(|(_, kind)| !whole(kind));
+        match (others.next()?, others.next()) {
+            ((part, Kind::Lora(layer)), None) if layer.fits_in(train) => Some((part, layer)),
+            _ => None,
+        }
+    }
+
+    /// The input, where it is scaled.
+    fn scaled(&self, site: Site<'_>, x: &Tensor) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (part, kind) in self.active() {
+            if let Kind::Ia3(layer) = kind
+                && layer.input
+            {
+                x = layer.scale(site, &x, part)?;
+            }
+        }
+        Ok(x)
+    }
+
     fn run(
         &self,
         site: Site<'_>,
@@ -175,14 +202,7 @@ impl Stack {
         cx: &mut Ctx,
     ) -> Result<Tensor> {
         let base = self.base(weight)?;
-        let mut x = x.clone();
-        for (part, kind) in self.active() {
-            if let Kind::Ia3(layer) = kind
-                && layer.input
-            {
-                x = layer.scale(site, &x, part)?;
-            }
-        }
+        let x = self.scaled(site, x)?;
         let mut y = site.full(&x, &base, bias)?;
         let plain = y.clone();
         let without_bias = || -> Result<Tensor> {
@@ -222,9 +242,14 @@ impl Adapt for Stack {
         x: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
+        act: Activation,
         cx: &mut Ctx,
     ) -> tl_nn::Result<Tensor> {
-        Ok(self.run(Site::Linear, x, weight, bias, cx)?)
+        if let Some((part, layer)) = self.lone_lora(cx.is_train()) {
+            let (x, base) = (self.scaled(Site::Linear, x)?, self.base(weight)?);
+            return Ok(layer.linear(&x, &base, bias, part, act)?);
+        }
+        Ok(act.apply(&self.run(Site::Linear, x, weight, bias, cx)?))
     }
 
     fn conv2d(

@@ -99,18 +99,12 @@ fn attend(
     dropout: f64,
     cx: &mut Ctx,
 ) -> Result<Tensor> {
-    let attention = Attention::new().keep(keys.unsqueeze(1)?.unsqueeze(1)?);
-    let [q, k, v] = qkv;
-    if !cx.is_train() || dropout == 0.0 {
-        return Ok(attention.forward_heads(q, k, v, heads)?);
+    let mut attention = Attention::new().keep(keys.unsqueeze(1)?.unsqueeze(1)?);
+    if cx.is_train() {
+        attention = attention.dropout(dropout, cx.rng())?;
     }
-    let split = |x: &Tensor| -> Result<Tensor> {
-        let (n, l, d) = (x.dims()[0], x.dims()[1], x.dims()[2]);
-        Ok(x.reshape([n, l, heads, d / heads])?.transpose(1, 2)?)
-    };
-    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
-    let y = attention.forward_dropout(&q, &k, &v, dropout, cx.rng())?;
-    Ok(y.transpose(1, 2)?.flatten(2, 3)?)
+    let [q, k, v] = qkv;
+    Ok(attention.forward_heads(q, k, v, heads)?)
 }
 
 /// That heads divide the width and that nothing is 0.

@@ -61,12 +61,6 @@ impl MultiHeadAttention {
         })
     }
 
-    /// `[n, l, d]` as `[n, heads, l, d / heads]`.
-    fn split(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, l, d) = (x.dims()[0], x.dims()[1], x.dims()[2]);
-        Ok(x.reshape([n, l, self.heads, d / self.heads])?.transpose(1, 2)?)
-    }
-
     fn project(&self, x: &Tensor, part: usize, parts: usize) -> Result<Tensor> {
         let width = self.out_proj.weight.dims()[0];
         let weight = self.in_proj_weight.adapted()?.narrow(0, part * width, parts * width)?;
@@ -91,7 +85,8 @@ impl MultiHeadAttention {
     ) -> Result<Tensor> {
         let (q, k, v) =
             (self.project(query, 0, 1)?, self.project(key, 1, 1)?, self.project(value, 2, 1)?);
-        self.attend(&q, &k, &v, mask, cx)
+        let y = self.attention(mask, cx)?.forward_heads(&q, &k, &v, self.heads)?;
+        self.out_proj.forward(&y, cx)
     }
 
     /// The result where queries, keys and values are the same: one product for
@@ -101,20 +96,16 @@ impl MultiHeadAttention {
     /// Shapes that do not fit.
     pub fn forward_self(&self, x: &Tensor, mask: &AttentionMask, cx: &mut Ctx) -> Result<Tensor> {
         let qkv = self.project(x, 0, 3)?;
-        if !(cx.is_train() && self.dropout > 0.0) {
-            let y = Self::masked(mask)?.forward_packed(&qkv, self.heads)?;
-            return self.out_proj.forward(&y, cx);
-        }
-        let parts = qkv.chunk(3, -1)?;
-        let [q, k, v] = &parts[..] else {
-            return Err(Error::argument("MultiHeadAttention", "width", x.dims().len(), "3 parts"));
-        };
-        self.attend(q, k, v, mask, cx)
+        let y = self.attention(mask, cx)?.forward_packed(&qkv, self.heads)?;
+        self.out_proj.forward(&y, cx)
     }
 
-    /// Attention with this mask, for heads `[n, heads, l, s]`.
-    fn masked(mask: &AttentionMask) -> Result<Attention> {
-        let attention = Attention::new().causal(mask.causal);
+    /// Attention with this mask, for heads `[n, heads, l, s]`, and with dropout in training.
+    fn attention(&self, mask: &AttentionMask, cx: &mut Ctx) -> Result<Attention> {
+        let mut attention = Attention::new().causal(mask.causal);
+        if cx.is_train() {
+            attention = attention.dropout(self.dropout, cx.rng())?;
+        }
         let keys = match &mask.keys {
             Some(keys) => {
                 Some(keys.reshape([keys.dims()[0], 1, 1, keys.numel() / keys.dims()[0].max(1)])?)
@@ -130,24 +121,5 @@ impl MultiHeadAttention {
             Some(keep) => attention.keep(keep),
             None => attention,
         })
-    }
-
-    fn attend(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        mask: &AttentionMask,
-        cx: &mut Ctx,
-    ) -> Result<Tensor> {
-        let (q, k, v) = (self.split(q)?, self.split(k)?, self.split(v)?);
-        let attention = Self::masked(mask)?;
-        let y = if cx.is_train() && self.dropout > 0.0 {
-            attention.forward_dropout(&q, &k, &v, self.dropout, cx.rng())?
-        } else {
-            attention.forward(&q, &k, &v)?
-        };
-        let y = y.transpose(1, 2)?.flatten(2, 3)?;
-        self.out_proj.forward(&y, cx)
     }
 }

@@ -61,10 +61,7 @@ impl Linear {
         let weight = self.weight.tensor();
         Ok(match self.weight.adapter() {
             None => x.linear_act(weight, bias.as_deref(), act)?,
-            Some(adapter) => {
-                let y = adapter.linear(x, weight, bias.as_deref(), cx)?;
-                if act == Activation::Identity { y } else { act.apply(&y) }
-            }
+            Some(adapter) => adapter.linear(x, weight, bias.as_deref(), act, cx)?,
         })
     }
 

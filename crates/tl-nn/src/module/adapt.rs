@@ -3,7 +3,7 @@
 use super::traits::{Visit, VisitMut};
 use crate::{Ctx, Result};
 use std::any::Any;
-use tl_tensor::{Conv, Tensor};
+use tl_tensor::{Activation, Conv, Tensor};
 
 /// A change of a parameter `W` that is learned instead of `W` itself, such as a
 /// low-rank one. It lives on the [`Param`](crate::Param), so that any model takes
@@ -22,8 +22,8 @@ pub trait Adapt: std::fmt::Debug + Send + Sync {
     /// The change is none of the numbers of `W`, or does not fit them.
     fn weight(&self, weight: &Tensor) -> Result<Tensor>;
 
-    /// The output of an affine layer, `[.., in]` to `[.., out]`; by default with
-    /// [`weight`](Self::weight).
+    /// The output of an affine layer and a function after it, `[.., in]` to `[.., out]`; by
+    /// default with [`weight`](Self::weight).
     ///
     /// # Errors
     /// A shape that does not fit.
@@ -32,10 +32,11 @@ pub trait Adapt: std::fmt::Debug + Send + Sync {
         x: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
+        act: Activation,
         cx: &mut Ctx,
     ) -> Result<Tensor> {
         let _ = cx;
-        Ok(x.linear(&self.weight(weight)?, bias)?)
+        Ok(x.linear_act(&self.weight(weight)?, bias, act)?)
     }
 
     /// The output of a convolution of images; by default with

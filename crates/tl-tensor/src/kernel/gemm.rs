@@ -43,6 +43,9 @@ impl<'a, E> Matrix<'a, E> {
     }
 }
 
+/// Two matrices whose product is added, and the terms of that.
+pub(crate) type More<'a, E> = (Matrix<'a, E>, Matrix<'a, E>, usize);
+
 /// What is done with a row of a product that is ready, or a part of it, and the column that
 /// it begins at.
 pub(crate) type Finish<'a, E> = dyn Fn(&mut [E], usize) + Sync + 'a;
@@ -76,8 +79,8 @@ pub(crate) fn gemm<E: Elem>(
     gemm_rows((m, k, n), a, b, (out, n), add, spread);
 }
 
-/// `out = a wᵀ` for the weight `w` `[n, k]` of a layer. `finish` gets every row, or a part
-/// of it and the column that it begins at, while it is still near. What is made of the
+/// `out = a wᵀ` for the weight `w` `[n, k]` of a layer, and `more` added. `finish` gets every
+/// row, or a part of it and the column that it begins at, while it is still near. What is made of the
 /// weight for the product is kept with it if `keep`, with the same bits. False, and nothing
 /// done, where another way is faster.
 ///
@@ -88,6 +91,7 @@ pub(crate) fn gemm_layer<E: Elem>(
     a: Matrix<'_, E>,
     (w, keep): (&Value<E>, bool),
     out: &mut [E],
+    more: Option<More<'_, E>>,
     finish: Option<&Finish<'_, E>>,
 ) -> bool {
     assert!(w.is_contiguous() && w.shape()[..] == [n, k], "gemm: not a weight of this size");
@@ -96,12 +100,15 @@ pub(crate) fn gemm_layer<E: Elem>(
         return false;
     }
     assert!(a.holds(m, k) && out.len() >= m * n, "gemm: operand too short");
+    if let Some((left, right, r)) = more {
+        assert!(left.holds(m, r) && right.holds(r, n), "gemm: operand too short");
+    }
     let kept = keep.then(|| w.prepared(Prepared::Panels(k), |_| panels::lay((k, n), b)));
     let right = match &kept {
         Some(kept) => panels::Right::Panels(kept.as_slice()),
         None => panels::Right::Columns(b),
     };
-    panels::product((m, k, n), a, right, (out, n), (false, true), finish);
+    panels::product((m, k, n), a, right, (out, n), (false, true), more, finish);
     true
 }
 
@@ -135,7 +142,7 @@ pub(crate) fn gemm_rows<E: Elem>(
     }
     if panels::better((m, k, n), b) {
         let b = panels::Right::Columns(b);
-        return panels::product((m, k, n), a, b, (out, step), (add, spread), None);
+        return panels::product((m, k, n), a, b, (out, step), (add, spread), None, None);
     }
     let part = if spread && m * k * n >= PARALLEL_FROM { part((m, n)) } else { [m, n] };
     let [down, across] = [m.div_ceil(part[0]), n.div_ceil(part[1])];

@@ -12,6 +12,7 @@ pub(crate) mod lanes;
 pub(crate) mod map;
 pub(crate) mod parallel;
 mod phases;
+pub(crate) mod philox;
 pub(crate) mod reduce;
 mod square;
 mod strided;

@@ -1,6 +1,8 @@
 //! The fused affine layer.
 
-use super::unary::{logistic, normal_cdf};
+mod activation;
+mod low_rank;
+
 use crate::{
     Elem, Error, Op, Result, Tensor, Value, Vjp,
     kernel::{
@@ -8,102 +10,33 @@ use crate::{
         map,
     },
 };
-
-/// A function applied to the result of [`Tensor::linear_act`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// None.
-    #[default]
-    Identity,
-    /// `max(x, 0)`.
-    Relu,
-    /// `tanh x`.
-    Tanh,
-    /// `1 / (1 + e⁻ˣ)`.
-    Sigmoid,
-    /// `x Φ(x)`.
-    Gelu,
-}
-
-impl Activation {
-    /// The function as a plain operation.
-    pub fn apply<E: Elem>(self, x: &Tensor<E>) -> Tensor<E> {
-        match self {
-            Self::Identity => x.clone(),
-            Self::Relu => x.relu(),
-            Self::Tanh => x.tanh(),
-            Self::Sigmoid => x.sigmoid(),
-            Self::Gelu => x.gelu(),
-        }
-    }
-
-    /// In place, of rows to which `row` is added first.
-    fn add_and_apply<E: Elem>(self, out: &mut [E], row: Option<&[E]>) {
-        match self {
-            Self::Identity => map::rows_in_place(
-                out,
-                row,
-                #[inline(always)]
-                |x| x,
-            ),
-            Self::Relu => map::rows_in_place(
-                out,
-                row,
-                #[inline(always)]
-                |x| if x < E::ZERO { E::ZERO } else { x },
-            ),
-            Self::Tanh => map::rows_in_place(out, row, E::tanh),
-            Self::Sigmoid => map::rows_in_place(
-                out,
-                row,
-                #[inline(always)]
-                |x| logistic(x),
-            ),
-            Self::Gelu => map::rows_in_place(
-                out,
-                row,
-                #[inline(always)]
-                |x| x * normal_cdf(x),
-            ),
-        }
-    }
-}
+pub use activation::Activation;
+use low_rank::LowRank;
 
 struct Linear<E: Elem> {
     x: Value<E>,
     w: Value<E>,
+    low: Option<LowRank<E>>,
     bias: Option<Value<E>>,
-    /// The result after the activation; only where the rule needs it.
+    /// What the activation's rule needs.
     y: Option<Value<E>>,
     activation: Activation,
 }
 
 impl<E: Elem> Linear<E> {
-    /// The gradient before the activation.
-    fn through_activation(&self, g: Tensor<E>) -> Result<Tensor<E>> {
-        let Some(y) = &self.y else { return Ok(g) };
-        let y = Tensor::constant(y.clone());
-        let slope = match self.activation {
-            Activation::Identity => return Ok(g),
-            Activation::Relu => {
-                let pass = |y: E, g: E| if y > E::ZERO { g } else { E::ZERO };
-                if !g.is_tracked() {
-                    return map::binary("linear", &y.value, &g.value, pass).map(Tensor::constant);
-                }
-                y.gt_scalar(E::ZERO)
-            }
-            Activation::Tanh => y.square().affine(-E::ONE, E::ONE),
-            Activation::Sigmoid => y.mul(&y.affine(-E::ONE, E::ONE))?,
-            Activation::Gelu => {
-                // `y` holds the value before the activation.
-                let x = y.requires_grad();
-                let slope = x.gelu();
-                return crate::vjp(&slope, &[&x], &g, crate::GradOptions::new())
-                    .map(|mut g| g.remove(0));
-            }
+    /// The place of the bias among the inputs: after `A` and `B`, if they are there.
+    fn place_of_bias(&self) -> usize {
+        if self.low.is_some() { 4 } else { 2 }
+    }
+
+    /// The result in plain operations, of the inputs in their order.
+    fn plain(&self, t: &[Tensor<E>]) -> Result<Tensor<E>> {
+        let bias = t.get(self.place_of_bias());
+        let y = match &self.low {
+            Some(low) => low.plain(t, bias)?,
+            None => t[0].linear(&t[1], bias)?,
         };
-        g.mul(&slope)
+        Ok(self.activation.apply(&y))
     }
 }
 
@@ -114,18 +47,21 @@ impl<E: Elem> Op<E> for Linear<E> {
 
     fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
         use Activation::{Identity, Relu};
-        if cx.create_graph() && !matches!(self.activation, Identity | Relu) {
+        let has_rule = self.low.is_none() && matches!(self.activation, Identity | Relu);
+        if cx.create_graph() && !has_rule {
             let mut saved = vec![&self.x, &self.w];
+            saved.extend(self.low.iter().flat_map(|low| [&low.a, &low.b]));
             saved.extend(&self.bias);
-            return cx.composite(&saved, &g, |t| {
-                Ok(self.activation.apply(&t[0].linear(&t[1], t.get(2))?))
-            });
+            return cx.composite(&saved, &g, |t| self.plain(t));
         }
-        let g = self.through_activation(g)?;
+        let g = self.activation.back(self.y.as_ref(), g)?;
         let (x, w) = (cx.input(0, &self.x), cx.input(1, &self.w));
-        cx.give(0, || g.matmul(&w))?;
+        match &self.low {
+            Some(low) => low.give(cx, [&self.x, &self.w, &g.value])?,
+            None => cx.give(0, || g.matmul(&w))?,
+        }
         cx.give_product(1, &g, &x)?;
-        cx.give(2, || g.sum(0, false))
+        cx.give(self.place_of_bias(), || g.sum(0, false))
     }
 }
 
@@ -147,6 +83,44 @@ impl<E: Elem> Tensor<E> {
     pub fn linear_act(
         &self,
         weight: &Self,
+        bias: Option<&Self>,
+        activation: Activation,
+    ) -> Result<Self> {
+        self.affine_layer(weight, None, bias, activation)
+    }
+
+    /// [`linear_act`](Self::linear_act) with the weight `w + scale B A`, which is never
+    /// made: `A` is `[r, in]`, `B` `[out, r]` (Hu et al. 2022, eq. 3). Where the weight is
+    /// a constant, no product of its size is spent on `A` and `B` in either pass.
+    ///
+    /// ```
+    /// use tl_tensor::{Activation, Tensor};
+    /// # fn main() -> tl_tensor::Result<()> {
+    /// let (x, w) = (Tensor::<f32>::ones([4, 3]), Tensor::ones([2, 3]));
+    /// let (a, b) = (Tensor::ones([1, 3]), Tensor::ones([2, 1]));
+    /// let y = x.linear_low_rank(&w, [&a, &b], 0.5, None, Activation::Identity)?;
+    /// assert_eq!(y.to_vec(), [4.5; 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn linear_low_rank(
+        &self,
+        weight: &Self,
+        factors: [&Self; 2],
+        scale: E,
+        bias: Option<&Self>,
+        activation: Activation,
+    ) -> Result<Self> {
+        self.affine_layer(weight, Some((factors, scale)), bias, activation)
+    }
+
+    fn affine_layer(
+        &self,
+        weight: &Self,
+        low: Option<([&Self; 2], E)>,
         bias: Option<&Self>,
         activation: Activation,
     ) -> Result<Self> {
@@ -173,7 +147,10 @@ impl<E: Elem> Tensor<E> {
         if self.rank() != 2 {
             let shape = self.shape().with(self.rank() - 1, n);
             let rows = shape.numel().checked_div(n).unwrap_or(0);
-            return self.reshape([rows, k])?.linear_act(weight, bias, activation)?.reshape(shape);
+            return self
+                .reshape([rows, k])?
+                .affine_layer(weight, low, bias, activation)?
+                .reshape(shape);
         }
         let m = self.dims()[0];
         let x = self.value.contiguous();
@@ -184,6 +161,9 @@ impl<E: Elem> Tensor<E> {
         let row = bias.map(|bias| bias.value.contiguous());
         let row = row.as_ref().map(|row| &row.raw()[..n]);
         let x = Matrix::new(x.raw(), k);
+        let factors = low.map(|(factors, _)| factors);
+        let low = low.map(|(ab, scale)| LowRank::new(x, m, weight, ab, scale)).transpose()?;
+        let more = low.as_ref().map(LowRank::factors).filter(|(_, _, r)| *r > 0);
         let forward = |out: &mut [E], activation: Activation| {
             let plain = activation == Activation::Identity;
             let finish = |part: &mut [E], from: usize| {
@@ -192,7 +172,7 @@ impl<E: Elem> Tensor<E> {
             let finish: Option<&Finish<'_, E>> =
                 if plain && row.is_none() { None } else { Some(&finish) };
             let keep = !weight.is_tracked();
-            if w.is_contiguous() && gemm_layer((m, k, n), x, (&w, keep), out, finish) {
+            if w.is_contiguous() && gemm_layer((m, k, n), x, (&w, keep), out, more, finish) {
                 return;
             }
             // Without a function, the sum may begin with the bias.
@@ -201,12 +181,17 @@ impl<E: Elem> Tensor<E> {
                 map::fill_rows(out, row);
             }
             gemm((m, k, n), x, w_matrix.t(), out, first.is_some(), true);
+            if let Some((hidden, up, r)) = more {
+                gemm((m, r, n), hidden, up, out, true, true);
+            }
             if !plain {
                 activation.add_and_apply(out, row);
             }
         };
-        let tracked =
-            self.is_tracked() || weight.is_tracked() || bias.is_some_and(Self::is_tracked);
+        let mut inputs = vec![self, weight];
+        inputs.extend(factors.into_iter().flatten());
+        inputs.extend(bias);
+        let tracked = inputs.iter().any(|t| t.is_tracked());
         let (saved, y) = match activation {
             Activation::Identity => {
                 (None, Value::build([m, n].into(), |out| forward(out, activation)))
@@ -221,11 +206,10 @@ impl<E: Elem> Tensor<E> {
                 (tracked.then(|| y.clone()), y)
             }
         };
-        let mut inputs = vec![self, weight];
-        inputs.extend(bias);
         Ok(Self::from_op(y, &inputs, || Linear {
             x: self.value.clone(),
             w: weight.value.clone(),
+            low,
             bias: bias.map(|b| b.value.clone()),
             y: saved,
             activation,

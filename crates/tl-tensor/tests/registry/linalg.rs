@@ -46,6 +46,14 @@ pub const OPS: &[Entry] = &[
             v[0].linear_act(&v[1], Some(&v[2]), act)
         })
     }),
+    ("linear_low_rank", |g| {
+        use tl_tensor::Activation::{Gelu, Identity, Relu};
+        let (m, k, n, r) = (g.size(), g.size(), g.size(), g.size());
+        let act = [Identity, Relu, Gelu][g.below(3)];
+        let x = batch(g, m, k);
+        let all = [&x[..], &[n, k], &[r, k], &[n, r], &[n]].map(|shape| g.normal(shape));
+        case(all, move |v| v[0].linear_low_rank(&v[1], [&v[2], &v[3]], 0.7, Some(&v[4]), act))
+    }),
     ("apply", |g| {
         let reduction = [tl_tensor::Reduction::Mean, tl_tensor::Reduction::Sum][g.below(2)];
         let act = [tl_tensor::Activation::Tanh, tl_tensor::Activation::Gelu][g.below(2)];

@@ -67,8 +67,6 @@ pub const WITHOUT_DERIVATIVE: &[&str] = &[
     "upper",
     "transposed",
     "unit_diagonal",
-    // Draws random numbers; `forward` and `dropout_blocks` check the same rules.
-    "forward_dropout",
 ];
 
 /// Every public function under `src/ops`, also those that a macro's table makes.

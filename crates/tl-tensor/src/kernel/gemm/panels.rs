@@ -6,7 +6,7 @@
 //! turned in registers, laid down once, and met by strips of rows that are short enough
 //! for the crate to read the panel where it lies.
 
-use super::{Finish, Matrix, PARALLEL_FROM, PARTS, packed};
+use super::{Finish, Matrix, More, PARALLEL_FROM, PARTS, packed};
 use crate::{
     Elem,
     buffer::Buffer,
@@ -62,14 +62,15 @@ fn lay_part<E: Elem>(k: usize, b: Matrix<'_, E>, out: &mut [E]) {
     }
 }
 
-/// `out = a b`, or `out += a b` if `add`, rows of `out` are `step` apart. `finish` gets
-/// every row of a part when it is done, and the column that it begins at.
+/// `out = a b`, or `out += a b` if `add`, and `more` added; rows of `out` are `step` apart.
+/// `finish` gets every row of a part when it is done, and the column that it begins at.
 pub(super) fn product<E: Elem>(
     (m, k, n): (usize, usize, usize),
     a: Matrix<'_, E>,
     right: Right<'_, E>,
     (out, step): (&mut [E], usize),
     (add, spread): (bool, bool),
+    more: Option<More<'_, E>>,
     finish: Option<&Finish<'_, E>>,
 ) {
     let work = if spread { m * k * n } else { 0 };
@@ -94,11 +95,15 @@ pub(super) fn product<E: Elem>(
             for column in (left..end).step_by(COLUMNS) {
                 let size = (height, k, COLUMNS.min(end - column));
                 let panel = Matrix::new(&panels[k * (column - left)..], size.2);
-                // SAFETY: the caller has shown that `a` and `out` have these rows and
-                // columns, and no two parts share an element of `out`.
+                // SAFETY: the caller has shown that `a`, `more` and `out` have these rows
+                // and columns, and no two parts share an element of `out`.
                 unsafe {
-                    let into = out.at(row * step + column);
-                    packed(size, a.skip_rows(row), panel, (into, [step, 1]), add);
+                    let into = (out.at(row * step + column), [step, 1]);
+                    packed(size, a.skip_rows(row), panel, into, add);
+                    if let Some((left, right, r)) = more {
+                        let (left, right) = (left.skip_rows(row), right.skip_columns(column));
+                        packed((height, r, size.2), left, right, into, true);
+                    }
                 }
             }
             if let Some(finish) = finish {
@@ -163,8 +168,8 @@ mod tests {
             };
             let [kept, own] = &mut outs;
             let panels = Right::Panels(all.as_slice());
-            product((m, k, n), a, panels, (kept, n), (false, true), Some(&finish));
-            product((m, k, n), a, Right::Columns(b), (own, n), (false, false), None);
+            product((m, k, n), a, panels, (kept, n), (false, true), None, Some(&finish));
+            product((m, k, n), a, Right::Columns(b), (own, n), (false, false), None, None);
             for (i, (kept, own)) in kept.iter().zip(own).enumerate() {
                 assert_eq!(*kept, *own + (1000.0 + (i % n) as f32), "{m} {k} {n}: {i}");
             }

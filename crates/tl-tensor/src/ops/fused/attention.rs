@@ -1,8 +1,8 @@
 //! Scaled dot-product attention.
 
-use super::softmax::softmax_last;
+use super::{dropout::Mask, softmax::softmax_last};
 use crate::{Elem, Error, Result, Tensor};
-use rand::RngCore;
+use rand::Rng;
 
 /// Options of scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 ///
@@ -25,11 +25,12 @@ pub struct Attention<E: Elem = f32> {
     keep: Option<Tensor<E>>,
     causal: bool,
     scale: Option<f64>,
+    dropout: Option<Mask<E>>,
 }
 
 impl<E: Elem> Default for Attention<E> {
     fn default() -> Self {
-        Self { bias: None, keep: None, causal: false, scale: None }
+        Self { bias: None, keep: None, causal: false, scale: None, dropout: None }
     }
 }
 
@@ -67,6 +68,16 @@ impl<E: Elem> Attention<E> {
         self
     }
 
+    /// Each attention weight is dropped with probability `p`, else divided by `1 - p`.
+    /// Which ones is drawn now, and the same at every use of what this returns.
+    ///
+    /// # Errors
+    /// `p` is not from 0 to 1.
+    pub fn dropout<R: Rng + ?Sized>(mut self, p: f64, rng: &mut R) -> Result<Self> {
+        self.dropout = if p == 0.0 { None } else { Some(Mask::draw(p, rng)?) };
+        Ok(self)
+    }
+
     /// The factor of the scores of keys of this width.
     pub(super) fn scale_for(&self, width: usize) -> f64 {
         self.scale.unwrap_or_else(|| 1.0 / (width as f64).sqrt())
@@ -84,31 +95,26 @@ impl<E: Elem> Attention<E> {
         self.causal
     }
 
+    /// What [`dropout`](Self::dropout) has drawn; the weights of a head are a part.
+    pub(super) fn mask(&self) -> Option<Mask<E>> {
+        self.dropout
+    }
+
     /// The result for queries, keys and values.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, q: &Tensor<E>, k: &Tensor<E>, v: &Tensor<E>) -> Result<Tensor<E>> {
-        self.weights(q, k)?.matmul(v)
-    }
-
-    /// As [`forward`](Self::forward), with dropout of the attention weights.
-    ///
-    /// # Errors
-    /// Shapes that do not fit, `p` not from 0 to 1.
-    pub fn forward_dropout(
-        &self,
-        q: &Tensor<E>,
-        k: &Tensor<E>,
-        v: &Tensor<E>,
-        p: f64,
-        rng: &mut dyn RngCore,
-    ) -> Result<Tensor<E>> {
-        self.weights(q, k)?.dropout(p, rng)?.matmul(v)
+        let mut weights = self.weights(q, k)?;
+        if let Some(mask) = self.dropout {
+            let head = weights.size(-2)? * weights.size(-1)?;
+            weights = mask.tensor(&weights, head);
+        }
+        weights.matmul(v)
     }
 
     /// The attention weights `[.., l, s]`: rows that add up to 1, or 0 where
-    /// every key is masked.
+    /// every key is masked. Nothing is dropped yet.
     ///
     /// # Errors
     /// Shapes that do not fit.
@@ -144,6 +150,7 @@ impl<E: Elem> Attention<E> {
 mod tests {
     use super::*;
     use crate::{GradCheck, gradcheck, gradgradcheck};
+    use rand::SeedableRng;
 
     fn inputs() -> Vec<Tensor<f64>> {
         let x = |n: usize, phase: f64| Tensor::linspace(phase, phase + 5.0, n).sin();
@@ -158,7 +165,9 @@ mod tests {
     fn derivatives_of_both_orders() {
         let keep = Tensor::from_slice(&[1.0, 0.0, 1.0, 1.0], [1, 4]).unwrap();
         let masked = Attention::new().keep(keep).causal(true);
-        for attention in [Attention::new().scale(0.3), masked] {
+        let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let dropping = Attention::new().dropout(0.4, rng).unwrap();
+        for attention in [Attention::new().scale(0.3), masked, dropping] {
             let f = |t: &[Tensor<f64>]| attention.forward(&t[0], &t[1], &t[2]);
             gradcheck(f, &inputs(), GradCheck::default()).unwrap();
             gradgradcheck(f, &inputs(), GradCheck::default()).unwrap();

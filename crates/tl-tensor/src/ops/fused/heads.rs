@@ -156,6 +156,16 @@ impl<E: Elem> Heads<E> {
         );
     }
 
+    /// Drops weights of head `i`, or their gradients.
+    fn drop_some(&self, i: usize, weights: &mut [E]) {
+        if let Some(mask) = self.attention.mask() {
+            simd(
+                #[inline(always)]
+                || mask.apply(i, weights),
+            );
+        }
+    }
+
     /// The results `[n, heads, l, width]`, from weights that are kept or not.
     fn results(&self, inputs: &Inputs<E>, kept: Option<&Value<E>>) -> Result<Value<E>> {
         let s = self.sizes;
@@ -164,13 +174,17 @@ impl<E: Elem> Heads<E> {
             parallel::chunks(out, s.l * s.width, s.work(), |i, out| {
                 let v = inputs.part(&s, i, 2);
                 let size = (s.l, s.s, s.width);
-                if let Some(weights) = kept {
-                    let weights = Matrix::new(&weights.raw()[i * s.l * s.s..], s.s);
-                    return gemm(size, weights, v, out, false, false);
+                let kept = kept.map(|all| &all.raw()[i * s.l * s.s..][..s.l * s.s]);
+                if let (Some(weights), None) = (kept, self.attention.mask()) {
+                    return gemm(size, Matrix::new(weights, s.s), v, out, false, false);
                 }
                 let mut scratch = Buffer::scratch(2 * s.l * s.s);
                 let (scores, weights) = scratch.as_mut_slice().split_at_mut(s.l * s.s);
-                self.weights(inputs, i, scores, weights);
+                match kept {
+                    Some(kept) => weights.copy_from_slice(kept),
+                    None => self.weights(inputs, i, scores, weights),
+                }
+                self.drop_some(i, weights);
                 gemm(size, Matrix::new(weights, s.s), v, out, false, false);
             });
         }))
@@ -263,7 +277,8 @@ fn in_order<E: Elem>(x: &Value<E>, from: usize, shape: Shape, steps: &[usize]) -
 
 impl<E: Elem> Attend<E> {
     /// With the weights `p` of a head and `dp = g vᵀ`, `ds = p (dp - Σ p dp) · scale`:
-    /// `dq = ds k`, `dk = dsᵀ q`, `dv = pᵀ g`, one after the other for every head.
+    /// `dq = ds k`, `dk = dsᵀ q`, `dv = pᵀ g`, one after the other for every head. Where
+    /// weights are dropped, `dv` has those that are left, and `dp` is dropped likewise.
     fn gradient(&self, g: &Value<E>) -> Value<E> {
         let Heads { sizes: s, scale, .. } = self.heads;
         let (l, width) = (s.l, s.width);
@@ -282,8 +297,15 @@ impl<E: Elem> Attend<E> {
                 let (dk, dv) = rest.split_at_mut(s.s * width);
                 let mut ds = Buffer::scratch(l * s.s);
                 let ds = ds.as_mut_slice();
-                gemm((s.s, l, width), Matrix::new(p, s.s).t(), g, dv, false, false);
+                if self.heads.attention.mask().is_some() {
+                    ds.copy_from_slice(p);
+                    self.heads.drop_some(i, ds);
+                    gemm((s.s, l, width), Matrix::new(&*ds, s.s).t(), g, dv, false, false);
+                } else {
+                    gemm((s.s, l, width), Matrix::new(p, s.s).t(), g, dv, false, false);
+                }
                 gemm((l, width, s.s), g, part(i, 2).t(), ds, false, false);
+                self.heads.drop_some(i, ds);
                 simd(
                     #[inline(always)]
                     || {
@@ -368,6 +390,7 @@ impl<E: Elem> Attention<E> {
 mod tests {
     use super::*;
     use crate::{GradCheck, gradcheck, gradgradcheck};
+    use rand::SeedableRng;
 
     fn close(ours: &Tensor<f64>, want: &Tensor<f64>) {
         assert_eq!(ours.dims(), want.dims());
@@ -382,7 +405,9 @@ mod tests {
         let keep = Tensor::from_slice(&[1.0, 0.0, 1.0, 1.0, 1.0], [1, 1, 1, 5]).unwrap();
         let masked = Attention::new().keep(keep).causal(true);
         let biased = Attention::new().bias(Tensor::linspace(-1.0, 1.0, 5)).scale(0.3);
-        for attention in [Attention::new(), masked, biased] {
+        let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let dropping = masked.clone().dropout(0.4, rng).unwrap();
+        for attention in [Attention::new(), masked, biased, dropping] {
             let f = |t: &[Tensor<f64>]| attention.forward_packed(&t[0], 2);
             let want = plain_packed(&attention, &x, 2).unwrap();
             close(&f(&[x.clone()]).unwrap(), &want);
@@ -399,6 +424,7 @@ mod tests {
             numbers.reshape([2, l, 4]).unwrap()
         };
         let all = [x(3, 0.0), x(5, 1.0), x(5, 2.0)];
+        let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
         // A mask for each sample, one for each query, and one that has to be copied.
         let ones = |shape: [usize; 4], hidden: usize| {
             let count: usize = shape.iter().product();
@@ -410,6 +436,7 @@ mod tests {
             Attention::new().keep(ones([2, 1, 1, 5], 1)),
             Attention::new().keep(ones([1, 1, 3, 5], 0)).causal(true),
             Attention::new().keep(ones([2, 2, 3, 1], 1)),
+            Attention::new().dropout(0.4, rng).unwrap(),
         ] {
             let f = |t: &[Tensor<f64>]| attention.forward_heads(&t[0], &t[1], &t[2], 2);
             let want = plain(&attention, all.each_ref(), 2).unwrap();
