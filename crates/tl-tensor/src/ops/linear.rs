@@ -14,7 +14,8 @@ pub use activation::Activation;
 use low_rank::LowRank;
 
 struct Linear<E: Elem> {
-    x: Value<E>,
+    /// Where the rule needs it: a constant weight that stands alone has no gradient.
+    x: Option<Value<E>>,
     w: Value<E>,
     low: Option<LowRank<E>>,
     bias: Option<Value<E>>,
@@ -40,27 +41,39 @@ impl<E: Elem> Linear<E> {
     }
 }
 
+/// Whether the rule of the layer has a gradient itself, with what is saved for it.
+fn has_rule(activation: Activation) -> bool {
+    matches!(activation, Activation::Identity | Activation::Relu)
+}
+
 impl<E: Elem> Op<E> for Linear<E> {
     fn name(&self) -> &'static str {
         "linear"
     }
 
     fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
-        use Activation::{Identity, Relu};
-        let has_rule = self.low.is_none() && matches!(self.activation, Identity | Relu);
-        if cx.create_graph() && !has_rule {
-            let mut saved = vec![&self.x, &self.w];
+        let has_rule = self.low.is_none() && has_rule(self.activation);
+        if let Some(x) = &self.x
+            && cx.create_graph()
+            && !has_rule
+        {
+            let mut saved = vec![x, &self.w];
             saved.extend(self.low.iter().flat_map(|low| [&low.a, &low.b]));
             saved.extend(&self.bias);
             return cx.composite(&saved, &g, |t| self.plain(t));
         }
         let g = self.activation.back(self.y.as_ref(), g)?;
-        let (x, w) = (cx.input(0, &self.x), cx.input(1, &self.w));
-        match &self.low {
-            Some(low) => low.give(cx, [&self.x, &self.w, &g.value])?,
-            None => cx.give(0, || g.matmul(&w))?,
+        match (&self.low, &self.x) {
+            (Some(low), Some(x)) => low.give(cx, [x, &self.w, &g.value])?,
+            _ => {
+                let w = cx.input(1, &self.w);
+                cx.give(0, || g.matmul(&w))?;
+            }
         }
-        cx.give_product(1, &g, &x)?;
+        if let Some(x) = &self.x {
+            let x = cx.input(0, x);
+            cx.give_product(1, &g, &x)?;
+        }
         cx.give(self.place_of_bias(), || g.sum(0, false))
     }
 }
@@ -206,8 +219,9 @@ impl<E: Elem> Tensor<E> {
                 (tracked.then(|| y.clone()), y)
             }
         };
+        let needs_x = weight.is_tracked() || low.is_some() || !has_rule(activation);
         Ok(Self::from_op(y, &inputs, || Linear {
-            x: self.value.clone(),
+            x: needs_x.then(|| self.value.clone()),
             w: weight.value.clone(),
             low,
             bias: bias.map(|b| b.value.clone()),

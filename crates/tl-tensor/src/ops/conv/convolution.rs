@@ -287,7 +287,8 @@ impl Conv {
 }
 
 struct Convolution<E: Elem> {
-    x: Value<E>,
+    /// For the gradient of the weight, if it has one.
+    x: Option<Value<E>>,
     weight: Value<E>,
     geometry: Geometry,
 }
@@ -298,9 +299,12 @@ impl<E: Elem> Op<E> for Convolution<E> {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_, E>, g: Tensor<E>) -> Result<()> {
-        let (x, weight) = (cx.input(0, &self.x), cx.input(1, &self.weight));
+        let weight = cx.input(1, &self.weight);
         cx.give(0, || Ok(input_gradient(&self.geometry, &g, &weight)))?;
-        cx.give(1, || Ok(weight_gradient(&self.geometry, &x, &g)))?;
+        if let Some(x) = &self.x {
+            let x = cx.input(0, x);
+            cx.give(1, || Ok(weight_gradient(&self.geometry, &x, &g)))?;
+        }
         // Two sums of neighbouring axes: no copy in another order.
         cx.give(2, || g.sum([2, 3], false)?.sum(0, false))
     }
@@ -357,7 +361,7 @@ fn convolve<E: Elem>(
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     Tensor::from_op(value, &inputs, || Convolution {
-        x: x.value.clone(),
+        x: weight.is_tracked().then(|| x.value.clone()),
         weight: weight.value.clone(),
         geometry: *geometry,
     })
