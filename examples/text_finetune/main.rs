@@ -52,6 +52,9 @@ struct Flags {
     /// The learning rate of LoRA.
     #[arg(long, value_name = "RATE")]
     lora_rate: Option<f32>,
+    /// Alpha of LoRA.
+    #[arg(long, value_name = "ALPHA")]
+    lora_alpha: Option<f32>,
     /// The learning rate of full fine-tuning, also from scratch.
     #[arg(long, value_name = "RATE")]
     full_rate: Option<f32>,
