@@ -1,6 +1,7 @@
 //! Matrix products, through the `gemm` crate.
 #![allow(unsafe_code)]
 
+mod narrow;
 mod panels;
 mod turned;
 
@@ -135,6 +136,11 @@ pub(crate) fn gemm_rows<E: Elem>(
     }
     if m * k * n <= SMALL && step == n {
         small((m, k, n), a, b, out, add);
+        return;
+    }
+    if narrow::better((m, k, n), a, b)
+        && narrow::product((m, k, n), a, b, (&mut *out, step), (add, spread))
+    {
         return;
     }
     if turned::better((m, k, n), a, b) {
@@ -328,6 +334,8 @@ mod tests {
             (130, 60, 90),
             // Shared out in parts of rows, and of columns.
             (410, 50, 41),
+            // Few columns.
+            (410, 70, 11),
             (41, 50, 410),
             // Turned where the right one lies in columns.
             (33, 130, 150),
