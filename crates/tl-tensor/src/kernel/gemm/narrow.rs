@@ -21,6 +21,9 @@ const COLUMNS: RangeInclusive<usize> = 2..=16;
 /// Fewest rows and terms: adding up the lanes of a register has to pay.
 const ROWS: usize = 4;
 const TERMS: usize = 64;
+/// Most numbers of the few columns: they are read once for every few rows, so have to stay
+/// in the cache.
+const COLUMNS_SIZE: usize = 1 << 17;
 /// Rows of a part that threads take, a multiple of a tile's.
 const PART: usize = 48;
 
@@ -36,6 +39,7 @@ pub(super) fn better<E: Elem>(
         && m >= ROWS
         && k >= TERMS
         && COLUMNS.contains(&n)
+        && n * k <= COLUMNS_SIZE
         && disjoint::cast::<E, f32>(a.data).is_some()
 }
 
