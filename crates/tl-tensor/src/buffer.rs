@@ -23,8 +23,8 @@ const SHARED_FROM: usize = 1 << 12;
 /// Lines of a class that a thread keeps for itself, and blocks at least and at most.
 const OWN_LINES: usize = 1 << 12;
 const OWN_BLOCKS: [usize; 2] = [4, 64];
-/// Bytes that one pool keeps for later.
-const POOL_LIMIT: usize = 1 << 29;
+/// Bytes that one pool keeps for later whatever was in use, and at most.
+const LIMITS: [usize; 2] = [1 << 29, 1 << 31];
 /// Elements of a line.
 const LINE: usize = 16;
 const CLASSES: usize = 160;
@@ -61,25 +61,53 @@ pub(crate) struct Buffer<E: Elem> {
 pub struct Pools<E> {
     free: [Vec<Vec<Line<E>>>; CLASSES],
     bytes: usize,
+    /// Bytes of the large blocks that are in use, and the most that ever were.
+    used: usize,
+    most: usize,
+    limits: [usize; 2],
 }
 
 impl<E> Pools<E> {
     pub(crate) const fn new() -> Self {
-        Self { free: [const { Vec::new() }; CLASSES], bytes: 0 }
+        Self { free: [const { Vec::new() }; CLASSES], bytes: 0, used: 0, most: 0, limits: LIMITS }
     }
 
     fn take(&mut self, class: usize) -> Option<Vec<Line<E>>> {
         let block = self.free[class].pop()?;
-        self.bytes -= block.len() * size_of::<Line<E>>();
+        self.bytes -= size_of_val(&block[..]);
         Some(block)
     }
 
     fn put(&mut self, class: usize, block: Vec<Line<E>>) {
-        let bytes = block.len() * size_of::<Line<E>>();
-        if self.bytes + bytes <= POOL_LIMIT {
+        let bytes = size_of_val(&block[..]);
+        if self.bytes + bytes <= self.limit() {
             self.bytes += bytes;
             self.free[class].push(block);
         }
+    }
+
+    /// Bytes to keep: with what is in use no more than once was, so that a large step
+    /// finds the memory of the one before it.
+    fn limit(&self) -> usize {
+        (self.most - self.used).clamp(self.limits[0], self.limits[1])
+    }
+
+    /// As [`take`](Self::take), of a large block of so many lines. Without one the largest
+    /// free ones make room for a new one.
+    fn take_large(&mut self, class: usize, lines: usize) -> Option<Vec<Line<E>>> {
+        let block = self.take(class);
+        self.used += lines * size_of::<Line<E>>();
+        self.most = self.most.max(self.used);
+        for class in (0..CLASSES).rev() {
+            while self.bytes > self.limit() && self.take(class).is_some() {}
+        }
+        block
+    }
+
+    /// As [`put`](Self::put), of a block that was taken by [`take_large`](Self::take_large).
+    fn put_large(&mut self, class: usize, block: Vec<Line<E>>) {
+        self.used = self.used.saturating_sub(size_of_val(&block[..]));
+        self.put(class, block);
     }
 
     /// Moves up to `count` blocks to another pool.
@@ -133,7 +161,7 @@ impl<E: Elem> Buffer<E> {
         let (class, lines) = class_of(len.div_ceil(LINE));
         let shared = || E::shared_pools().lock().ok();
         let reused = if lines >= SHARED_FROM {
-            shared().and_then(|mut all| all.take(class))
+            shared().and_then(|mut all| all.take_large(class, lines))
         } else {
             E::with_pools(|own| {
                 own.take(class).or_else(|| {
@@ -215,7 +243,7 @@ impl<E: Elem> Drop for Buffer<E> {
             let shared = || E::shared_pools().lock();
             if lines >= SHARED_FROM {
                 if let Ok(mut all) = shared() {
-                    all.put(class, block);
+                    all.put_large(class, block);
                 }
                 return;
             }
@@ -273,6 +301,33 @@ mod tests {
         let again = make().iter().filter(|buffer| places.contains(&place(buffer))).count();
         // The other thread took a few with it.
         assert!(again >= 200 - OWN_BLOCKS[1], "{again} of 200");
+    }
+
+    #[test]
+    fn as_much_is_kept_as_was_in_use_and_new_blocks_push_out_others() {
+        let lines = 1 << 12;
+        let size = lines * size_of::<Line<f32>>();
+        let of = |count: usize| class_of(count).0;
+        let mut pool = Pools::<f32>::new();
+        pool.limits = [size, 8 * size];
+        let fresh = |pool: &mut Pools<f32>, lines: usize| {
+            assert!(pool.take_large(of(lines), lines).is_none());
+            vec![Line([0.0; LINE]); lines]
+        };
+        let blocks: Vec<_> = (0..4).map(|_| fresh(&mut pool, lines)).collect();
+        blocks.into_iter().for_each(|block| pool.put_large(of(lines), block));
+        assert_eq!((pool.bytes, pool.used), (4 * size, 0));
+        // Another size: with what is kept no more than there once was.
+        let other = fresh(&mut pool, lines / 2);
+        assert_eq!((pool.bytes, pool.used), (3 * size, size / 2));
+        pool.put_large(of(lines / 2), other);
+        assert_eq!((pool.bytes, pool.used), (3 * size + size / 2, 0));
+        // The least and the most that are kept.
+        pool.limits = [size, 3 * size];
+        let blocks: Vec<_> = (0..3).map(|_| pool.take_large(of(lines), lines).unwrap()).collect();
+        assert_eq!(pool.bytes, size / 2);
+        blocks.into_iter().for_each(|block| pool.put_large(of(lines), block));
+        assert_eq!(pool.bytes, 2 * size + size / 2);
     }
 
     #[test]

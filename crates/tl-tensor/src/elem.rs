@@ -74,6 +74,8 @@ pub trait Elem:
     fn tanh(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
+    /// The distribution function of the standard normal.
+    fn normal_cdf(self) -> Self;
     /// Largest whole number not above `self`.
     fn floor(self) -> Self;
     /// Nearest whole number, halves to even (as PyTorch and IEEE 754 do).
@@ -96,7 +98,7 @@ pub trait Elem:
 }
 
 macro_rules! elem {
-    ($t:ident, $variant:ident, $exp:path, $tanh:path, $erf:path) => {
+    ($t:ident, $variant:ident, $exp:path, $tanh:path, $erf:path, $cdf:path) => {
         impl Elem for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -157,6 +159,10 @@ macro_rules! elem {
                 $erf(self)
             }
             #[inline(always)]
+            fn normal_cdf(self) -> Self {
+                $cdf(self)
+            }
+            #[inline(always)]
             fn floor(self) -> Self {
                 $t::floor(self)
             }
@@ -207,5 +213,5 @@ macro_rules! elem {
     };
 }
 
-elem!(f32, F32, functions::exp, functions::tanh, functions::erf);
-elem!(f64, F64, f64::exp, f64::tanh, libm::erf);
+elem!(f32, F32, functions::exp, functions::tanh, functions::erf, functions::normal_cdf);
+elem!(f64, F64, f64::exp, f64::tanh, libm::erf, functions::normal_cdf_f64);

@@ -1,10 +1,11 @@
-//! `exp`, `tanh` and the error function of `f32`, for loops over lanes.
+//! `exp`, `tanh`, the error function and that of the standard normal's distribution of
+//! `f32`, for loops over lanes.
 //!
 //! Without branches and calls, so that a loop over them is compiled to vector
 //! instructions, and without fused multiply-adds, so that every instruction set
 //! and every position in a slice gives the same bits. Largest errors, over all
 //! inputs that the tests below sweep: `exp` 2 units in the last place, `tanh`
-//! 3, `erf` 3.
+//! 3, `erf` 3. That of the normal's distribution is 2.4e-7.
 
 /// 1.5 · 2²³: adding it to a small number leaves the nearest whole number in the
 /// last bits.
@@ -88,6 +89,33 @@ pub(crate) fn erf(x: f32) -> f32 {
     y.copysign(x)
 }
 
+/// `Φ(x)`, the distribution function of the standard normal: 1/2 and an odd rational
+/// function of relative error 2.2e-8 up to 5.6, whence `Φ` is 1 to within 1.1e-8. Half
+/// the work of one by [`erf`].
+#[inline(always)]
+pub(crate) fn normal_cdf(x: f32) -> f32 {
+    let x = within(x, -5.6, 5.6);
+    let s = x * x;
+    let mut p = 2.229_667_5e-8;
+    p = p * s + 6.289_106_3e-6;
+    p = p * s + 1.688_984_8e-4;
+    p = p * s + 4.677_164e-3;
+    p = p * s + 3.392_653_2e-2;
+    p = p * s + 3.989_422_6e-1;
+    let mut q = 1.179_584_4e-6;
+    q = q * s + 7.333_18e-5;
+    q = q * s + 1.885_323e-3;
+    q = q * s + 2.867_604e-2;
+    q = q * s + 2.517_075e-1;
+    q = q * s + 1.0;
+    within(p * x / q + 0.5, 0.0, 1.0)
+}
+
+/// As [`normal_cdf`], to the precision of `f64`.
+pub(crate) fn normal_cdf_f64(x: f64) -> f64 {
+    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +150,22 @@ mod tests {
         assert!(exp_error <= 2.0, "exp {exp_error}");
         assert!(tanh_error <= 3.0, "tanh {tanh_error}");
         assert!(erf_error <= 3.0, "erf {erf_error}");
+    }
+
+    #[test]
+    fn the_distribution_function_is_a_probability_near_the_true_one() {
+        for bits in (0..8_f32.to_bits()).step_by(4999) {
+            for x in [f32::from_bits(bits), -f32::from_bits(bits)] {
+                let (got, want) = (normal_cdf(x), normal_cdf_f64(f64::from(x)));
+                assert!((f64::from(got) - want).abs() < 2.4e-7, "{x}: {got} {want}");
+                assert!((0.0..=1.0).contains(&got), "{x}: {got}");
+            }
+        }
+        assert_eq!((normal_cdf(f32::INFINITY), normal_cdf(f32::NEG_INFINITY)), (1.0, 0.0));
+        assert_eq!(normal_cdf(0.0), 0.5);
+        assert!(normal_cdf(f32::NAN).is_nan());
+        // Tables of the normal distribution.
+        approx::assert_abs_diff_eq!(normal_cdf_f64(1.959_963_984_540_054), 0.975, epsilon = 1e-15);
     }
 
     #[test]

@@ -80,12 +80,6 @@ fn soft<E: Elem>(x: E) -> E {
     positive + (-x.abs()).exp().ln_1p()
 }
 
-/// `Φ(x)`, the distribution function of the standard normal.
-#[inline(always)]
-pub(super) fn normal_cdf<E: Elem>(x: E) -> E {
-    c::<E>(0.5) * (E::ONE + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf())
-}
-
 /// `φ(x)`, the density of the standard normal.
 #[inline(always)]
 fn normal_pdf<E: Elem>(x: E) -> E {
@@ -271,9 +265,9 @@ unary! {
     /// `x Φ(x)` with the error function: PyTorch's default form.
     /// Hendrycks and Gimpel 2016.
     gelu Gelu();
-    value |x| x * normal_cdf(x);
+    value |x| x * x.normal_cdf();
     saves input;
-    slope |x| normal_cdf(x) + x * normal_pdf(x);
+    slope |x| x.normal_cdf() + x * normal_pdf(x);
     rule |x, g| {
         let cdf = x.mul_scalar(c(std::f64::consts::FRAC_1_SQRT_2)).erf()
             .add_scalar(E::ONE).mul_scalar(c(0.5));

@@ -1,10 +1,6 @@
 //! Functions fused with an affine layer.
 
-use crate::{
-    Elem, Result, Tensor, Value,
-    kernel::map,
-    ops::unary::{logistic, normal_cdf},
-};
+use crate::{Elem, Result, Tensor, Value, kernel::map, ops::unary::logistic};
 
 /// A function applied to the result of [`Tensor::linear_act`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +57,7 @@ impl Activation {
                 out,
                 row,
                 #[inline(always)]
-                |x| x * normal_cdf(x),
+                |x| x * x.normal_cdf(),
             ),
         }
     }
