@@ -29,6 +29,8 @@ impl Philox {
         }
         let mut key = self.key;
         for _ in 0..ROUNDS {
+            // By number, as all four words of a counter change together.
+            #[allow(clippy::needless_range_loop)]
             for lane in 0..LANES {
                 let a = halves(0xD251_1F53 * u64::from(c[0][lane]));
                 let b = halves(0xCD9E_8D57 * u64::from(c[2][lane]));

@@ -128,7 +128,7 @@ mod tests {
             let g = y.square().sum_all().backward().unwrap();
             let mut all = y.to_vec();
             for t in [&x, &w, &a, &b] {
-                all.extend(g.get(t).map(|g| g.to_vec()).unwrap_or_default());
+                all.extend(g.get(t).map(Tensor::to_vec).unwrap_or_default());
             }
             all.into_iter().map(E::to_f64).collect()
         })
