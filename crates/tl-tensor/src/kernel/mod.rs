@@ -20,3 +20,20 @@ mod tile;
 pub(crate) mod walk;
 mod whole;
 mod winograd;
+
+/// Runs a check with each instruction set that this machine has.
+#[cfg(test)]
+fn on_every_instruction_set(check: impl pulp::WithSimd<Output = ()> + Copy) {
+    check.with_simd(pulp::Scalar::new());
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::x86::{V3, V4};
+        if let Some(simd) = V3::try_new() {
+            check.with_simd(simd);
+        }
+        if let Some(simd) = V4::try_new() {
+            check.with_simd(simd);
+        }
+    }
+    pulp::Arch::new().dispatch(check);
+}

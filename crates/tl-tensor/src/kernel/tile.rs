@@ -172,6 +172,7 @@ mod tests {
     use super::*;
 
     /// A sum of every width of a line, with these instructions, against `f64`.
+    #[derive(Clone, Copy)]
     struct Check;
 
     impl WithSimd for Check {
@@ -225,17 +226,6 @@ mod tests {
 
     #[test]
     fn every_instruction_set_agrees_with_plain_sums() {
-        Check.with_simd(pulp::Scalar::new());
-        #[cfg(target_arch = "x86_64")]
-        {
-            use pulp::x86::{V3, V4};
-            if let Some(simd) = V3::try_new() {
-                Check.with_simd(simd);
-            }
-            if let Some(simd) = V4::try_new() {
-                Check.with_simd(simd);
-            }
-        }
-        Arch::new().dispatch(Check);
+        crate::kernel::on_every_instruction_set(Check);
     }
 }

@@ -190,6 +190,7 @@ impl Part<'_> {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Copy)]
     struct Check;
 
     impl WithSimd for Check {
@@ -224,18 +225,7 @@ mod tests {
 
     #[test]
     fn every_instruction_set_agrees_with_plain_sums() {
-        Check.with_simd(pulp::Scalar::new());
-        #[cfg(target_arch = "x86_64")]
-        {
-            use pulp::x86::{V3, V4};
-            if let Some(simd) = V3::try_new() {
-                Check.with_simd(simd);
-            }
-            if let Some(simd) = V4::try_new() {
-                Check.with_simd(simd);
-            }
-        }
-        Arch::new().dispatch(Check);
+        crate::kernel::on_every_instruction_set(Check);
     }
 
     #[test]
